@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# Shared by the scripts in this folder: paths, messages, the cache.
+
+XVM_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+XVM_CACHE=${XVM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/xvm}
+XVM_BUILD=$XVM_TOP/build
+XVM_KERNELS=(6.1 6.12)
+export XVM_TOP XVM_CACHE XVM_BUILD XVM_KERNELS
+
+say() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+}
+
+die() {
+	say "$*"
+	exit 2
+}
+
+# The unpacked packages of a lab kernel: boot/, lib/modules/, usr/src/.
+kernel_dir() {
+	printf '%s/kernels/%s\n' "$XVM_CACHE" "$1"
+}
+
+kernel_release() {
+	cat "$(kernel_dir "$1")/release" 2>/dev/null
+}
