@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the benchmark's guest executes: 64-bit, position-independent pieces that
+ * `xvm bench` copies into guest memory.  They lie in the command's read-only
+ * data, each between its symbol and the symbol with _end.
+ *
+ * "Done" is a write to port 0x10.  Each piece then starts over, with whatever
+ * registers the host has set meanwhile.
+ */
+#define DONE_PORT 0x10
+
+	.macro	piece name
+	.globl	\name, \name\()_end
+	.type	\name, @object
+\name:
+	.endm
+
+	.macro	piece_end name
+\name\()_end:
+	.size	\name, . - \name
+	.endm
+
+	.section .rodata
+	.code64
+
+/* Every round is one exit to user space. */
+	piece	guest_pio
+1:	out	%al, $DONE_PORT
+	jmp	1b
+	piece_end guest_pio
+
+/* Every round reads rdi, where no memory is: one exit, decoded by the host. */
+	piece	guest_mmio
+1:	mov	(%rdi), %eax
+	jmp	1b
+	piece_end guest_mmio
+
+/* rsi times an instruction that the hypervisor handles without user space. */
+	piece	guest_cpuid
+1:	xor	%eax, %eax
+	xor	%ecx, %ecx
+	cpuid
+	dec	%rsi
+	jnz	1b
+	out	%al, $DONE_PORT
+	jmp	1b
+	piece_end guest_cpuid
+
+/* Write to rsi places from rdi on, rdx bytes apart. */
+	piece	guest_touch
+1:	mov	%rdi, (%rdi)
+	add	%rdx, %rdi
+	dec	%rsi
+	jnz	1b
+	out	%al, $DONE_PORT
+	jmp	1b
+	piece_end guest_touch
+
+/* The same over and over, until the host sets the word at rbx. */
+	piece	guest_hammer
+1:	mov	%rdi, %r8
+	mov	%rsi, %r9
+2:	mov	%r8, (%r8)
+	add	%rdx, %r8
+	dec	%r9
+	jnz	2b
+	cmpl	$0, (%rbx)
+	je	1b
+	out	%al, $DONE_PORT
+	jmp	1b
+	piece_end guest_hammer
+
+	.section .note.GNU-stack, "", @progbits
