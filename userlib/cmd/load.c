@@ -18,12 +18,14 @@ static const char *load_hint(int error)
 	case EEXIST:
 		return "it is loaded already";
 	case ENOENT:
-		return "no such file, or symbols that this kernel lacks; see dmesg";
+		return "no such module";
 	case EPERM:
 		return "not permitted; loading needs root, and a kernel that is not locked down";
 	case ENODEV:
 	case EOPNOTSUPP:
 		return "this machine has no usable hardware virtualization; see dmesg";
+	case ENOSYS:
+		return "this kernel has no modules";
 	case ENOEXEC:
 		return "built for another kernel; see dmesg";
 	case EINVAL:
@@ -41,6 +43,8 @@ static const char *unload_hint(int error)
 	switch (error) {
 	case ENOENT:
 		return "it is not loaded";
+	case ENOSYS:
+		return "this kernel has no modules";
 	case EAGAIN:
 	case EBUSY:
 		return "in use: a VM or an open /dev/xvm holds it";
@@ -49,6 +53,17 @@ static const char *unload_hint(int error)
 	default:
 		return strerror(error);
 	}
+}
+
+/* libkmod's own messages name its source lines; ours are for users. */
+static struct kmod_ctx *new_context(void)
+{
+	struct kmod_ctx *ctx = kmod_new(NULL, NULL);
+
+	if (!ctx)
+		err(STATUS_FAILED, "libkmod");
+	kmod_set_log_priority(ctx, 0);
+	return ctx;
 }
 
 /* Join PARAM=VALUE arguments with spaces, as the kernel wants them. */
@@ -118,9 +133,7 @@ static int load_main(int argc, char **argv)
 		}
 	}
 
-	ctx = kmod_new(NULL, NULL);
-	if (!ctx)
-		err(STATUS_FAILED, "libkmod");
+	ctx = new_context();
 	parameters = join_parameters(argc - optind, argv + optind);
 	ret = insert(ctx, path, parameters);
 	if (ret)
@@ -151,9 +164,7 @@ static int unload_main(int argc, char **argv)
 		return usage_error(&command_unload);
 	}
 
-	ctx = kmod_new(NULL, NULL);
-	if (!ctx)
-		err(STATUS_FAILED, "libkmod");
+	ctx = new_context();
 	ret = kmod_module_new_from_name(ctx, MODULE_NAME, &module);
 	if (!ret) {
 		ret = kmod_module_remove_module(module, O_NONBLOCK);

@@ -11,7 +11,7 @@
 
 static const struct command *const commands[] = {
 	&command_info, &command_load,  &command_unload,
-	&command_run,
+	&command_run,  &command_bench,
 };
 
 int usage_error(const struct command *command)
