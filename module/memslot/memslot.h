@@ -73,16 +73,20 @@ struct memslot_set {
 	u8 idx;				/* which node[] is linked here */
 };
 
+/* What an update does to one set and then, as soon as nobody reads it, to the other. */
+struct memslot_edit {
+	struct memslot *gone;		/* linked by next */
+	struct memslot *come;
+	struct hlist_head *ids;		/* if resize: the set's new buckets, or NULL */
+	u8 id_bits;
+	bool resize;
+};
+
 struct memslot_space {
 	struct memslot_set __rcu *active;
 	struct memslot_set sets[2];
-	/* What the last update changed in the active set and the other one has yet to follow. */
-	struct memslot *gone;
-	struct memslot *come;
-	struct hlist_head *spare_ids;
-	u8 spare_bits;
-	bool resize;			/* spare_ids replaces the other set's buckets */
-	bool stale;			/* the other set is behind */
+	struct memslot_edit edit;	/* of the last update, if stale */
+	bool stale;			/* the inactive set has yet to follow */
 };
 
 /* Written under memslots->lock; read without it by statistics, one value at a time. */
