@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What differs between kernels, one feature a block; compat-config.h holds what
+ * the probes found.  Nothing outside compat/ names a kernel version.
+ */
+#ifndef XVM_COMPAT_H
+#define XVM_COMPAT_H
+
+#include <linux/mm.h>
+
+#include "compat-config.h"
+
+#ifdef HAVE_FOLL_INTERRUPTIBLE
+#define XVM_FOLL_INTERRUPTIBLE	FOLL_INTERRUPTIBLE
+#else
+#define XVM_FOLL_INTERRUPTIBLE	0
+#endif
+
+/* The pfn that a VM_PFNMAP or VM_IO area maps at hva; mmap_lock is held. -errno: nothing there. */
+static inline int xvm_follow_pfnmap(struct vm_area_struct *vma, unsigned long hva, u64 *pfn,
+				    bool *writable)
+{
+#ifdef HAVE_FOLLOW_PFNMAP_START
+	struct follow_pfnmap_args args = { .vma = vma, .address = hva };
+	int ret = follow_pfnmap_start(&args);
+
+	if (ret)
+		return ret;
+	*pfn = args.pfn;
+	*writable = args.writable;
+	follow_pfnmap_end(&args);
+#else
+	spinlock_t *ptl;
+	pte_t *ptep;
+	int ret = follow_pte(vma->vm_mm, hva, &ptep, &ptl);
+
+	if (ret)
+		return ret;
+	*pfn = pte_pfn(*ptep);
+	*writable = pte_write(*ptep);
+	pte_unmap_unlock(ptep, ptl);
+#endif
+	return 0;
+}
+
+#endif

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A guest touched a physical address that its tables don't map (or not for
+ * this access): find slot and host page, install the leaf.
+ */
+#include <linux/sched/signal.h>
+
+#include "../xvm.h"
+
+/* Where a fault stands: filled in by find_slot, then by the host's mapping. */
+struct fault {
+	u64 gfn;
+	bool write;
+	unsigned long hva;
+	bool slot_writable;
+	unsigned long seq;	/* of the invalidations, before anything was looked up */
+};
+
+static u64 make_leaf(const struct fault *fault, const struct xvm_hostmap *map)
+{
+	u64 pte = map->pfn << PAGE_SHIFT | XVM_PTE_PRESENT | XVM_PTE_USER | XVM_PTE_ACCESSED;
+
+	if (map->writable && fault->slot_writable)
+		pte |= XVM_PTE_WRITE;
+	if (fault->write)
+		pte |= XVM_PTE_DIRTY;
+	return pte;
+}
+
+/* The slot may go as soon as the read section ends: only its hva is kept, and the sequence. */
+static enum xvm_fault_result find_slot(struct xvm_vcpu *vcpu, struct fault *fault)
+{
+	struct xvm *xvm = vcpu->xvm;
+	enum xvm_fault_result ret = XVM_FAULT_EMULATE;
+	struct memslot *slot;
+
+	fault->seq = READ_ONCE(xvm->mmu.invalidate_seq);
+	/* Pairs with the write barrier in notifier.c: slot and page are looked up after. */
+	smp_rmb();
+
+	memslots_read_lock(&xvm->memslots, &vcpu->slots_reader);
+	slot = memslot_by_gfn_cached(memslots_active(&xvm->memslots, 0), fault->gfn,
+				     &vcpu->slot_cache);
+	if (slot) {
+		fault->slot_writable = !(slot->flags & KVM_MEM_READONLY);
+		fault->hva = memslot_gfn_to_hva(slot, fault->gfn);
+		if (fault->slot_writable || !fault->write)
+			ret = XVM_FAULT_FIXED;
+	}
+	memslots_read_unlock(&xvm->memslots, &vcpu->slots_reader);
+	return ret;
+}
+
+static int install(struct xvm_vcpu *vcpu, struct fault *fault, struct xvm_hostmap *map)
+{
+	struct xvm *xvm = vcpu->xvm;
+	int ret = XVM_FAULT_RETRY;
+
+	read_lock(&xvm->mmu.lock);
+	if (xvm_mmu_retry(xvm, fault->seq, fault->gfn, fault->hva))
+		goto unlock;
+
+	switch (xvm_pgtable_map(&xvm->mmu.pgt, fault->gfn, 1, make_leaf(fault, map), vcpu)) {
+	case XVM_MAP_NEW:
+		atomic64_inc(&xvm->stat.pages_4k);
+		vcpu->stat.pf_fixed++;
+		ret = XVM_FAULT_FIXED;
+		break;
+	case XVM_MAP_RELAXED:
+		vcpu->stat.pf_fixed++;
+		ret = XVM_FAULT_FIXED;
+		break;
+	case XVM_MAP_SAME:
+		vcpu->stat.pf_spurious++;
+		ret = XVM_FAULT_FIXED;
+		break;
+	case XVM_MAP_REPLACED:
+		/* The host swapped pages without telling: nobody may go on using the old one. */
+		xvm_tlb_flush_range(xvm, fault->gfn, fault->gfn + 1);
+		vcpu->stat.pf_fixed++;
+		ret = XVM_FAULT_FIXED;
+		break;
+	case XVM_MAP_NO_TABLE:
+		ret = -ENOMEM;
+		break;
+	case XVM_MAP_BLOCKED:
+		break;
+	}
+unlock:
+	read_unlock(&xvm->mmu.lock);
+	return ret;
+}
+
+enum xvm_fault_result xvm_mmu_fault_fast(struct xvm_vcpu *vcpu, u64 gpa, u32 access)
+{
+	struct fault fault = {
+		.gfn = gpa >> PAGE_SHIFT,
+		.write = access & XVM_FAULT_WRITE,
+	};
+	struct xvm_hostmap map;
+	enum xvm_fault_result ret;
+	int err;
+
+	ret = find_slot(vcpu, &fault);
+	if (ret != XVM_FAULT_FIXED)
+		return ret;
+	if (xvm_hostmap_fast(fault.hva, fault.write, &map))
+		return XVM_FAULT_SLOW;
+	err = install(vcpu, &fault, &map);
+	xvm_hostmap_put(&map);
+	return err < 0 || err == XVM_FAULT_RETRY ? XVM_FAULT_SLOW : err;
+}
+
+int xvm_mmu_fault(struct xvm_vcpu *vcpu, u64 gpa, u32 access)
+{
+	struct fault fault = {
+		.gfn = gpa >> PAGE_SHIFT,
+		.write = access & XVM_FAULT_WRITE,
+	};
+	struct xvm_hostmap map;
+	int ret;
+
+	xvm_mmu_cache_topup(&vcpu->mmu_cache);
+	do {
+		ret = find_slot(vcpu, &fault);
+		if (ret != XVM_FAULT_FIXED)
+			return ret;
+
+		ret = xvm_hostmap_get(fault.hva, fault.write, &map);
+		if (ret)
+			return ret;
+		ret = install(vcpu, &fault, &map);
+		xvm_hostmap_put(&map);
+		if (ret == XVM_FAULT_RETRY) {
+			vcpu->stat.pf_retry++;
+			cond_resched();
+		}
+	} while (ret == XVM_FAULT_RETRY && !signal_pending(current));
+	return ret;
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From a user address to the page that the host maps there.
+ *
+ * A page reference is held only until the leaf is installed: from then on the
+ * MMU notifier tells when the host takes the page away.  Memory without
+ * struct pages (VM_PFNMAP) is never referenced at all.
+ */
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+
+#include "../compat/compat.h"
+#include "../xvm.h"
+
+static void set_page(struct xvm_hostmap *map, struct page *page, bool writable)
+{
+	map->page = page;
+	map->pfn = page_to_pfn(page);
+	map->writable = writable;
+}
+
+int xvm_hostmap_fast(unsigned long hva, bool write, struct xvm_hostmap *map)
+{
+	struct page *page;
+
+	/* Ask for a writable page even if a read faulted: it saves the write fault to come. */
+	if (get_user_pages_fast_only(hva, 1, FOLL_WRITE, &page) == 1) {
+		set_page(map, page, true);
+		return 0;
+	}
+	if (!write && get_user_pages_fast_only(hva, 1, 0, &page) == 1) {
+		set_page(map, page, false);
+		return 0;
+	}
+	return -EAGAIN;
+}
+
+/* Device memory and the like: the pfn stands in the page table alone. */
+static int hostmap_pfnmap(unsigned long hva, bool write, struct xvm_hostmap *map)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	bool unlocked, writable;
+	int ret;
+
+	do {
+		unlocked = false;
+		mmap_read_lock(mm);
+		vma = vma_lookup(mm, hva);
+		ret = -EFAULT;
+		if (vma && (vma->vm_flags & (VM_IO | VM_PFNMAP)) &&
+		    (vma->vm_flags & VM_READ) && (!write || (vma->vm_flags & VM_WRITE))) {
+			ret = xvm_follow_pfnmap(vma, hva, &map->pfn, &writable);
+			if (ret || (write && !writable)) {
+				ret = fixup_user_fault(mm, hva, write ? FAULT_FLAG_WRITE : 0,
+						       &unlocked);
+				if (!ret)
+					ret = unlocked ? -EAGAIN :
+					      xvm_follow_pfnmap(vma, hva, &map->pfn, &writable);
+				if (!ret && write && !writable)
+					ret = -EFAULT;
+			}
+		}
+		mmap_read_unlock(mm);
+	} while (ret == -EAGAIN && !signal_pending(current));
+
+	if (ret)
+		return ret == -EAGAIN ? -EINTR : -EFAULT;
+	/*
+	 * Struct pages behind a VM_PFNMAP can go to someone else without this
+	 * mapping being told what a reference would tell: only reserved or
+	 * page-less memory is safe to map without one.
+	 */
+	if (pfn_valid(map->pfn) && !PageReserved(pfn_to_page(map->pfn)))
+		return -EFAULT;
+	map->page = NULL;
+	map->writable = writable;
+	return 0;
+}
+
+int xvm_hostmap_get(unsigned long hva, bool write, struct xvm_hostmap *map)
+{
+	unsigned int flags = FOLL_HWPOISON | XVM_FOLL_INTERRUPTIBLE;
+	struct page *page;
+	long ret;
+
+	if (!xvm_hostmap_fast(hva, write, map))
+		return 0;
+
+	ret = get_user_pages_unlocked(hva, 1, &page, flags | (write ? FOLL_WRITE : 0));
+	if (ret == 1) {
+		struct page *wpage;
+
+		set_page(map, page, write);
+		/* A read may have made a page that can be written as well. */
+		if (!write && get_user_pages_fast_only(hva, 1, FOLL_WRITE, &wpage) == 1) {
+			put_page(page);
+			set_page(map, wpage, true);
+		}
+		return 0;
+	}
+	if (ret == -EHWPOISON || ret == -EINTR || ret == -ENOMEM)
+		return ret;
+	if (signal_pending(current) && (ret == -EAGAIN || ret == -ERESTARTSYS))
+		return -EINTR;
+	return hostmap_pfnmap(hva, write, map);
+}
+
+void xvm_hostmap_put(struct xvm_hostmap *map)
+{
+	if (!map->page)
+		return;
+	/* From now on the guest may write it at any time. */
+	if (map->writable && !PageReserved(map->page))
+		set_page_dirty(map->page);
+	put_page(map->page);
+}

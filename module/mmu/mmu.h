@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Guest-physical memory: two-dimensional page tables filled on faults, kept in
+ * step with the host's mappings by an MMU notifier and with the memslots by
+ * their update protocol.
+ *
+ * Synchronisation.  Faults take mmu.lock for reading and install leaves with
+ * cmpxchg, in parallel.  Whoever removes or restricts mappings takes it for
+ * writing.  A fault looks up slot and pfn without the lock; to know that its
+ * answer still holds it samples invalidate_seq before, and asks
+ * xvm_mmu_retry() under the lock: an invalidation (host notifier or memslot
+ * freeze) that has begun or ended since in its range makes it start over.
+ */
+#ifndef XVM_MMU_H
+#define XVM_MMU_H
+
+#include <linux/mmu_notifier.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+
+#include "pgtable.h"
+
+struct xvm;
+struct xvm_vcpu;
+struct memslot;
+struct memslots;
+struct memslot_ops;
+
+/* Table pages a fault may need (all levels but the root): topped up where sleeping is allowed. */
+#define XVM_MMU_CACHE_PAGES	4
+
+struct xvm_mmu_cache {
+	unsigned int nr;
+	void *pages[XVM_MMU_CACHE_PAGES];
+};
+
+/*
+ * Subtrees cut off by a zap.  They are filled in under mmu.lock, become
+ * freeable once the flush after the zap is done, and go back from a worker,
+ * unless so many wait already that the caller has to do it.
+ */
+struct xvm_zap_queue {
+	struct list_head detached;		/* mmu.lock */
+	spinlock_t lock;
+	struct list_head freeable;		/* lock */
+	unsigned int nr_freeable;		/* roots of subtrees on freeable; lock */
+	struct work_struct work;
+};
+
+struct xvm_mmu {
+	rwlock_t lock;
+	struct xvm_pgtable pgt;
+
+	/*
+	 * Invalidations, written under lock for writing.  invalidate_seq counts
+	 * those that ended.  Host notifiers speak of hvas, because slots may
+	 * change between their begin and end; memslot updates freeze gfns.
+	 */
+	unsigned long invalidate_seq;
+	unsigned int notifiers_active;
+	unsigned long hva_start, hva_last;	/* union of the active ones, inclusive */
+	bool frozen;
+	u64 frozen_start, frozen_end;		/* gfns, end exclusive */
+	bool flush_due;				/* the update being made has zapped something */
+
+	/* Bumped by every flush request: a vCPU that has seen less flushes when it enters. */
+	atomic64_t tlb_gen;
+
+	/* Detached tables on their way back to the kernel; see tdp.c. */
+	struct xvm_zap_queue zapped;
+
+	struct mmu_notifier notifier;
+};
+
+/* Access bits of a fault. */
+#define XVM_FAULT_WRITE		BIT(0)
+#define XVM_FAULT_EXEC		BIT(1)
+#define XVM_FAULT_USER		BIT(2)
+
+enum xvm_fault_result {
+	XVM_FAULT_FIXED,	/* mapped (or it was already): enter again */
+	XVM_FAULT_RETRY,	/* an invalidation ran meanwhile: enter again, the guest will fault again */
+	XVM_FAULT_EMULATE,	/* no memory there, or a write to read-only memory: MMIO */
+	XVM_FAULT_SLOW,		/* fast path only: needs what may sleep */
+};
+
+/* tdp.c */
+int xvm_mmu_init(struct xvm *xvm);			/* binds to current->mm */
+void xvm_mmu_destroy(struct xvm *xvm);			/* nobody can reach the VM any more */
+u64 xvm_mmu_root(struct xvm *xvm);			/* physical address for the nested CR3 */
+/* Lock held for writing.  True if any translation was there: a flush is due. */
+bool xvm_mmu_zap_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn);
+/* Lock held for writing.  Flush after zaps: what they cut off may be freed from here on. */
+void xvm_mmu_zap_flush(struct xvm *xvm);
+/* No lock held, may sleep.  After a zap by a thread that can make others wait for memory. */
+void xvm_mmu_zap_throttle(struct xvm *xvm);
+void xvm_mmu_cache_topup(struct xvm_mmu_cache *cache);
+void xvm_mmu_cache_free(struct xvm_mmu_cache *cache);
+
+/* fault.c */
+/* [no sleep] for the common case: host page present, tables at hand */
+enum xvm_fault_result xvm_mmu_fault_fast(struct xvm_vcpu *vcpu, u64 gpa, u32 access);
+/* may sleep; >= 0: enum xvm_fault_result, -EFAULT, -EINTR, -ENOMEM, -EHWPOISON */
+int xvm_mmu_fault(struct xvm_vcpu *vcpu, u64 gpa, u32 access);
+
+/* notifier.c */
+bool xvm_mmu_retry(struct xvm *xvm, unsigned long seq, u64 gfn, unsigned long hva);
+int xvm_mmu_notifier_register(struct xvm *xvm);
+void xvm_mmu_notifier_unregister(struct xvm *xvm);
+
+/* hostmap.c: hva to pfn */
+struct xvm_hostmap {
+	u64 pfn;
+	bool writable;			/* may be mapped writable */
+	struct page *page;		/* reference held until xvm_hostmap_put; NULL: no struct page */
+};
+
+int xvm_hostmap_fast(unsigned long hva, bool write, struct xvm_hostmap *map);	/* [no sleep] */
+/* may sleep; -EFAULT, -EINTR (a signal came), -ENOMEM, -EHWPOISON */
+int xvm_hostmap_get(unsigned long hva, bool write, struct xvm_hostmap *map);
+void xvm_hostmap_put(struct xvm_hostmap *map);
+
+/* tlb.c: asks are cheap; only the vCPUs that are in the guest get an IPI */
+void xvm_tlb_flush_vm(struct xvm *xvm);
+void xvm_tlb_flush_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn);
+int xvm_tlb_init(void);			/* once per module */
+void xvm_tlb_exit(void);
+
+/* slots.c: the MMU's answers to memslot updates */
+extern const struct memslot_ops xvm_memslot_ops;
+
+#endif

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Keeping the guest's tables in step with the host's: the MMU notifier, and
+ * what faults need to know of invalidations.
+ *
+ * The protocol.  An invalidation announces its range under mmu.lock, zaps,
+ * flushes; the host (or the memslot update) then changes the mapping; at the
+ * end the sequence moves on and the range is withdrawn.  A fault sampled the
+ * sequence before it looked anything up.  Under mmu.lock it finds one of three:
+ * the range still announced, the sequence moved, or neither: then its page was
+ * looked up after every invalidation so far, and any later one will zap it.
+ */
+#include <linux/mmu_notifier.h>
+
+#include "../xvm.h"
+
+bool xvm_mmu_retry(struct xvm *xvm, unsigned long seq, u64 gfn, unsigned long hva)
+{
+	struct xvm_mmu *mmu = &xvm->mmu;
+
+	lockdep_assert_held(&mmu->lock);
+	if (mmu->notifiers_active && hva >= mmu->hva_start && hva <= mmu->hva_last)
+		return true;
+	if (mmu->frozen && gfn >= mmu->frozen_start && gfn < mmu->frozen_end)
+		return true;
+	return mmu->invalidate_seq != seq;
+}
+
+/* Zap what the slots map of [start, last].  Returns true if a flush is due. */
+static bool zap_hva_range(struct xvm *xvm, unsigned long start, unsigned long last)
+{
+	struct memslot_set *set = memslots_active(&xvm->memslots, 0);
+	struct memslot *slot;
+	bool flush = false;
+
+	memslot_for_each_hva(slot, set, start, last) {
+		unsigned long from = max(start, slot->hva);
+		unsigned long to = min(last, memslot_last_hva(slot));
+
+		flush |= xvm_mmu_zap_range(xvm, memslot_hva_to_gfn(slot, from),
+					   memslot_hva_to_gfn(slot, to) + 1);
+	}
+	return flush;
+}
+
+static int invalidate_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
+{
+	struct xvm *xvm = container_of(mn, struct xvm, mmu.notifier);
+	struct xvm_mmu *mmu = &xvm->mmu;
+	unsigned long last = range->end - 1;
+	int idx = memslots_read_lock_shared(&xvm->memslots);
+
+	write_lock(&mmu->lock);
+	if (!mmu->notifiers_active++) {
+		mmu->hva_start = range->start;
+		mmu->hva_last = last;
+	} else {
+		/* A union may be too large: faults between then retry without need, no worse. */
+		mmu->hva_start = min(mmu->hva_start, range->start);
+		mmu->hva_last = max(mmu->hva_last, last);
+	}
+	if (zap_hva_range(xvm, range->start, last))
+		xvm_mmu_zap_flush(xvm);
+	write_unlock(&mmu->lock);
+
+	memslots_read_unlock_shared(&xvm->memslots, idx);
+	return 0;
+}
+
+static void invalidate_end(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
+{
+	struct xvm *xvm = container_of(mn, struct xvm, mmu.notifier);
+
+	write_lock(&xvm->mmu.lock);
+	WRITE_ONCE(xvm->mmu.invalidate_seq, xvm->mmu.invalidate_seq + 1);
+	/* Pairs with the read barrier in fault.c: who reads the new sequence sees the new page. */
+	smp_wmb();
+	WARN_ON_ONCE(!xvm->mmu.notifiers_active);
+	xvm->mmu.notifiers_active--;
+	write_unlock(&xvm->mmu.lock);
+}
+
+/* The address space is going away with its owner: drop everything, nobody faults any more. */
+static void release(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+	struct xvm *xvm = container_of(mn, struct xvm, mmu.notifier);
+
+	write_lock(&xvm->mmu.lock);
+	if (xvm_mmu_zap_range(xvm, 0, 1ULL << (52 - PAGE_SHIFT)))
+		xvm_mmu_zap_flush(xvm);
+	write_unlock(&xvm->mmu.lock);
+}
+
+static const struct mmu_notifier_ops notifier_ops = {
+	.invalidate_range_start = invalidate_start,
+	.invalidate_range_end = invalidate_end,
+	.release = release,
+};
+
+int xvm_mmu_notifier_register(struct xvm *xvm)
+{
+	xvm->mmu.notifier.ops = &notifier_ops;
+	return mmu_notifier_register(&xvm->mmu.notifier, xvm->mm);
+}
+
+void xvm_mmu_notifier_unregister(struct xvm *xvm)
+{
+	mmu_notifier_unregister(&xvm->mmu.notifier, xvm->mm);
+}

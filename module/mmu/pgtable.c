@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The walker and the operations on guest-physical page tables; see pgtable.h.
+ */
+#include <linux/atomic.h>
+#include <linux/compiler.h>
+
+#include "pgtable.h"
+
+static inline unsigned int pgt_index(u64 gfn, unsigned int level)
+{
+	return (gfn >> (XVM_PGT_BITS * (level - 1))) & (XVM_PGT_ENTRIES - 1);
+}
+
+static inline u64 *pgt_child(struct xvm_pgtable *pgt, u64 pte)
+{
+	return pgt->ops->to_virt(pte & XVM_PTE_ADDR);
+}
+
+/* Recursion is bounded by the number of levels. */
+static bool walk_table(struct xvm_pgtable *pgt, struct xvm_walk *walk, u64 *table, u64 base,
+		       unsigned int level)
+{
+	u64 step = xvm_level_pages(level);
+	u64 gfn = base;
+	unsigned int i = 0;
+
+	if (walk->start > base) {
+		i = (walk->start - base) / step;
+		gfn += i * step;
+	}
+	for (; i < XVM_PGT_ENTRIES && gfn < walk->end; i++, gfn += step) {
+		u64 val = READ_ONCE(table[i]);
+		enum xvm_walk_visit why;
+		enum xvm_walk_answer answer = XVM_WALK_ON;
+
+		if (!(val & XVM_PTE_PRESENT))
+			continue;
+		why = xvm_pte_is_leaf(val, level) ? XVM_WALK_LEAF : XVM_WALK_TABLE;
+		if (walk->visits & why)
+			answer = walk->visit(walk, &table[i], val, gfn, level, why);
+		if (answer == XVM_WALK_STOP)
+			return true;
+		if (why == XVM_WALK_TABLE && answer == XVM_WALK_ON &&
+		    walk_table(pgt, walk, pgt_child(pgt, val), gfn, level - 1))
+			return true;
+	}
+	return false;
+}
+
+bool xvm_pgtable_walk(struct xvm_pgtable *pgt, struct xvm_walk *walk)
+{
+	return walk_table(pgt, walk, pgt->root, 0, pgt->levels);
+}
+
+u64 xvm_pgtable_lookup(struct xvm_pgtable *pgt, u64 gfn, unsigned int *level)
+{
+	u64 *table = pgt->root;
+	unsigned int l;
+
+	for (l = pgt->levels; l; l--) {
+		u64 pte = READ_ONCE(table[pgt_index(gfn, l)]);
+
+		if (!(pte & XVM_PTE_PRESENT))
+			return 0;
+		if (xvm_pte_is_leaf(pte, l)) {
+			*level = l;
+			return pte;
+		}
+		table = pgt_child(pgt, pte);
+	}
+	return 0;
+}
+
+/* The table below *ptep, made if it is missing.  NULL: none could be had, or a leaf is there. */
+static u64 *get_child(struct xvm_pgtable *pgt, u64 *ptep, unsigned int level, void *ctx,
+		      enum xvm_map_result *why)
+{
+	u64 pte = READ_ONCE(*ptep);
+	u64 *table;
+
+	if (!(pte & XVM_PTE_PRESENT)) {
+		u64 link, old = pte;
+
+		table = pgt->ops->alloc(ctx);
+		if (!table) {
+			*why = XVM_MAP_NO_TABLE;
+			return NULL;
+		}
+		/* Rights are the leaf's to restrict. */
+		link = pgt->ops->to_phys(table) | XVM_PTE_PRESENT | XVM_PTE_WRITE | XVM_PTE_USER |
+		       XVM_PTE_ACCESSED;
+		/* Full barrier: the zeroed page is visible before the link to it. */
+		pte = cmpxchg64(ptep, old, link);
+		if (pte == old)
+			return table;
+		/* Another fault linked its own first: use that. */
+		pgt->ops->unalloc(ctx, table);
+	}
+	if (xvm_pte_is_leaf(pte, level)) {
+		*why = XVM_MAP_BLOCKED;
+		return NULL;
+	}
+	return pgt_child(pgt, pte);
+}
+
+enum xvm_map_result xvm_pgtable_map(struct xvm_pgtable *pgt, u64 gfn, unsigned int level, u64 pte,
+				    void *ctx)
+{
+	const u64 rights = XVM_PTE_WRITE | XVM_PTE_ACCESSED | XVM_PTE_DIRTY;
+	enum xvm_map_result why;
+	u64 *table = pgt->root;
+	u64 *ptep, old, want;
+	unsigned int l;
+
+	for (l = pgt->levels; l > level; l--) {
+		table = get_child(pgt, &table[pgt_index(gfn, l)], l, ctx, &why);
+		if (!table)
+			return why;
+	}
+
+	ptep = &table[pgt_index(gfn, level)];
+	for (;;) {
+		old = READ_ONCE(*ptep);
+		if (!(old & XVM_PTE_PRESENT)) {
+			if (cmpxchg64(ptep, old, pte) == old)
+				return XVM_MAP_NEW;
+			continue;
+		}
+		if (!xvm_pte_is_leaf(old, level))
+			return XVM_MAP_BLOCKED;
+		if ((old ^ pte) & XVM_PTE_ADDR) {
+			if (cmpxchg64(ptep, old, pte) == old)
+				return XVM_MAP_REPLACED;
+			continue;
+		}
+		/*
+		 * The same page: only ever add rights here.  A TLB may keep the
+		 * weaker entry; the access that it refuses faults again, and a
+		 * nested page fault drops it (APM vol. 2, 15.25.6 and 5.5.2).
+		 */
+		want = old | (pte & rights);
+		if (want == old)
+			return XVM_MAP_SAME;
+		if (cmpxchg64(ptep, old, want) == old)
+			return want & ~old & XVM_PTE_WRITE ? XVM_MAP_RELAXED : XVM_MAP_SAME;
+	}
+}
+
+struct unmap {
+	struct xvm_pgtable *pgt;
+	struct xvm_pgtable_count *count;
+	void *ctx;
+	bool any;
+};
+
+static enum xvm_walk_answer unmap_visit(struct xvm_walk *walk, u64 *pte, u64 val, u64 gfn,
+					unsigned int level, enum xvm_walk_visit why)
+{
+	struct unmap *unmap = walk->ctx;
+
+	if (why == XVM_WALK_TABLE &&
+	    (gfn < walk->start || gfn + xvm_level_pages(level) > walk->end))
+		return XVM_WALK_ON;
+
+	/* The CPU may set A or D meanwhile, in the entry or in what hangs below: both go with it. */
+	WRITE_ONCE(*pte, 0);
+	unmap->any = true;
+	if (why == XVM_WALK_TABLE)
+		unmap->pgt->ops->detach(unmap->ctx, pgt_child(unmap->pgt, val), level - 1);
+	else
+		unmap->count->leaves[level]++;
+	return XVM_WALK_SKIP;
+}
+
+bool xvm_pgtable_unmap(struct xvm_pgtable *pgt, u64 start, u64 end, void *ctx,
+		       struct xvm_pgtable_count *count)
+{
+	struct unmap unmap = { .pgt = pgt, .ctx = ctx, .count = count };
+	struct xvm_walk walk = {
+		.visit = unmap_visit,
+		.visits = XVM_WALK_LEAF | XVM_WALK_TABLE,
+		.start = start,
+		.end = end,
+		.ctx = &unmap,
+	};
+
+	xvm_pgtable_walk(pgt, &walk);
+	return unmap.any;
+}
+
+void xvm_pgtable_free(struct xvm_pgtable *pgt, u64 *table, unsigned int level,
+		      void (*free)(u64 *table), struct xvm_pgtable_count *count)
+{
+	unsigned int i;
+
+	for (i = 0; i < XVM_PGT_ENTRIES; i++) {
+		u64 pte = READ_ONCE(table[i]);
+
+		if (!(pte & XVM_PTE_PRESENT))
+			continue;
+		if (xvm_pte_is_leaf(pte, level))
+			count->leaves[level]++;
+		else
+			xvm_pgtable_free(pgt, pgt_child(pgt, pte), level - 1, free, count);
+	}
+	count->tables++;
+	free(table);
+}

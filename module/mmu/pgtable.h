@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Page tables of a guest's physical memory: one walker, small operations on top.
+ *
+ * The format is x86's own long-mode one, which is what AMD's nested paging
+ * walks (APM vol. 2, 15.25.5: same format, and every guest access counts as a
+ * user access, so entries carry U).  Level 1 maps 4K, 2 maps 2M, 3 maps 1G.
+ *
+ * Nothing here knows locks, VMs or TLBs.  "Shared" operations may run in
+ * parallel with each other: they change an entry by cmpxchg from an empty or
+ * weaker one.  "Exclusive" ones need everybody else kept out.  No operation
+ * flushes: its return value says whether the caller has to.
+ */
+#ifndef XVM_MMU_PGTABLE_H
+#define XVM_MMU_PGTABLE_H
+
+#include <linux/types.h>
+
+#define XVM_PTE_PRESENT		(1ULL << 0)
+#define XVM_PTE_WRITE		(1ULL << 1)
+#define XVM_PTE_USER		(1ULL << 2)
+#define XVM_PTE_ACCESSED	(1ULL << 5)
+#define XVM_PTE_DIRTY		(1ULL << 6)
+#define XVM_PTE_HUGE		(1ULL << 7)
+#define XVM_PTE_NX		(1ULL << 63)
+#define XVM_PTE_ADDR		0x000ffffffffff000ULL
+
+#define XVM_PGT_BITS		9
+#define XVM_PGT_ENTRIES		(1U << XVM_PGT_BITS)
+
+/* Where table pages come from and go to.  A page is 4K, zeroed by alloc. */
+struct xvm_pgtable_ops {
+	/* Must not sleep; NULL when there is none at hand.  ctx: the caller's of the operation. */
+	u64 *(*alloc)(void *ctx);
+	/* Give back a page that alloc gave in the same operation and that was never linked. */
+	void (*unalloc)(void *ctx, u64 *table);
+	/* A subtree was cut off: reachable by TLBs' walkers until the flush, by nobody after it. */
+	void (*detach)(void *ctx, u64 *table, unsigned int level);
+	u64 (*to_phys)(u64 *table);
+	u64 *(*to_virt)(u64 phys);
+};
+
+struct xvm_pgtable {
+	u64 *root;
+	unsigned int levels;		/* 4 or 5, as the host's own */
+	const struct xvm_pgtable_ops *ops;
+};
+
+static inline u64 xvm_level_pages(unsigned int level)
+{
+	return 1ULL << (XVM_PGT_BITS * (level - 1));
+}
+
+static inline bool xvm_pte_is_leaf(u64 pte, unsigned int level)
+{
+	return level == 1 || (pte & XVM_PTE_HUGE);
+}
+
+static inline u64 xvm_pte_pfn(u64 pte)
+{
+	return (pte & XVM_PTE_ADDR) >> 12;
+}
+
+/* What the walker calls back for. */
+enum xvm_walk_visit {
+	XVM_WALK_LEAF	= 1,	/* a present leaf */
+	XVM_WALK_TABLE	= 2,	/* a link to a lower table, before it is walked */
+};
+
+/* What a callback answers. */
+enum xvm_walk_answer {
+	XVM_WALK_ON,		/* go on (into the table, for XVM_WALK_TABLE) */
+	XVM_WALK_SKIP,		/* don't enter this table */
+	XVM_WALK_STOP,		/* end the walk */
+};
+
+struct xvm_walk {
+	/* pte: the entry; gfn: the first that it maps; val: what it held when read */
+	enum xvm_walk_answer (*visit)(struct xvm_walk *walk, u64 *pte, u64 val, u64 gfn,
+				      unsigned int level, enum xvm_walk_visit why);
+	unsigned int visits;	/* enum xvm_walk_visit, or'ed */
+	u64 start, end;		/* gfns, end exclusive */
+	void *ctx;
+};
+
+/* Visit all that is present in [start, end), in ascending order.  True: a callback stopped it. */
+bool xvm_pgtable_walk(struct xvm_pgtable *pgt, struct xvm_walk *walk);
+
+/* The leaf that maps gfn and its level, or 0.  Shared. */
+u64 xvm_pgtable_lookup(struct xvm_pgtable *pgt, u64 gfn, unsigned int *level);
+
+/* Leaves and tables that went away. */
+struct xvm_pgtable_count {
+	u64 leaves[4];		/* by level, 1 to 3 */
+	u64 tables;
+};
+
+enum xvm_map_result {
+	XVM_MAP_NEW,		/* nothing was there */
+	XVM_MAP_SAME,		/* was there already, with at least these rights */
+	XVM_MAP_RELAXED,	/* same page, more rights: no flush needed, see pgtable.c */
+	XVM_MAP_REPLACED,	/* another page was there: flush before anyone relies on this one */
+	XVM_MAP_NO_TABLE,	/* alloc gave NULL: nothing lost, try again with more */
+	XVM_MAP_BLOCKED,	/* a table hangs where the leaf should go, or a larger leaf above */
+};
+
+/*
+ * Map one leaf at level.  pte: its whole value.  gfn is aligned to the level.
+ * Tables on the way are allocated from ctx.  Shared.
+ */
+enum xvm_map_result xvm_pgtable_map(struct xvm_pgtable *pgt, u64 gfn, unsigned int level, u64 pte,
+				    void *ctx);
+
+/*
+ * Unmap [start, end): subtrees wholly inside are cut off at the highest entry
+ * and handed to ops->detach, so time grows with the number of entries at the
+ * edges and the top, not with the number of leaves.  A larger leaf that
+ * straddles an edge goes as a whole.  Adds to count the leaves that it removed
+ * one by one; those in subtrees are counted when they are freed.  Exclusive.
+ * True: something was mapped.
+ */
+bool xvm_pgtable_unmap(struct xvm_pgtable *pgt, u64 start, u64 end, void *ctx,
+		       struct xvm_pgtable_count *count);
+
+/* Free a detached subtree with all below it through free; may be long: free may reschedule. */
+void xvm_pgtable_free(struct xvm_pgtable *pgt, u64 *table, unsigned int level,
+		      void (*free)(u64 *table), struct xvm_pgtable_count *count);
+
+#endif

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a memslot update asks of the MMU.  Freezing a gfn range is the same
+ * thing as a host notifier's invalidation, seen from the guest's side.
+ *
+ * Only address space 0 is ever mapped: vCPUs reach the other one in SMM alone,
+ * which they don't have.
+ */
+#include <linux/uaccess.h>
+
+#include "../xvm.h"
+
+static struct xvm *to_xvm(struct memslots *ms)
+{
+	return container_of(ms, struct xvm, memslots);
+}
+
+static bool slots_check_hva(struct memslots *ms, u64 hva, u64 size)
+{
+	return access_ok((void __user *)(unsigned long)hva, size);
+}
+
+static void slots_freeze(struct memslots *ms, u16 as_id, u64 start_gfn, u64 end_gfn)
+{
+	struct xvm_mmu *mmu = &to_xvm(ms)->mmu;
+
+	if (as_id)
+		return;
+	write_lock(&mmu->lock);
+	mmu->frozen = true;
+	mmu->frozen_start = start_gfn;
+	mmu->frozen_end = end_gfn;
+	write_unlock(&mmu->lock);
+}
+
+static void slots_zap(struct memslots *ms, const struct memslot *slot)
+{
+	struct xvm *xvm = to_xvm(ms);
+
+	if (slot->as_id)
+		return;
+	write_lock(&xvm->mmu.lock);
+	if (xvm_mmu_zap_range(xvm, slot->base_gfn, memslot_end_gfn(slot)))
+		xvm->mmu.flush_due = true;
+	write_unlock(&xvm->mmu.lock);
+}
+
+static void slots_flush(struct memslots *ms)
+{
+	struct xvm *xvm = to_xvm(ms);
+
+	write_lock(&xvm->mmu.lock);
+	if (xvm->mmu.flush_due)
+		xvm_mmu_zap_flush(xvm);
+	xvm->mmu.flush_due = false;
+	write_unlock(&xvm->mmu.lock);
+}
+
+static void slots_thaw(struct memslots *ms, u16 as_id, u64 start_gfn, u64 end_gfn)
+{
+	struct xvm_mmu *mmu = &to_xvm(ms)->mmu;
+
+	if (as_id)
+		return;
+	write_lock(&mmu->lock);
+	WRITE_ONCE(mmu->invalidate_seq, mmu->invalidate_seq + 1);
+	/* As at the end of a notifier: who reads the new sequence sees the new map. */
+	smp_wmb();
+	mmu->frozen = false;
+	write_unlock(&mmu->lock);
+	xvm_mmu_zap_throttle(to_xvm(ms));
+}
+
+const struct memslot_ops xvm_memslot_ops = {
+	.check_hva = slots_check_hva,
+	.freeze = slots_freeze,
+	.zap = slots_zap,
+	.flush = slots_flush,
+	.thaw = slots_thaw,
+};

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Two-dimensional paging of a VM: its root, where table pages come from, and
+ * how zapped ones go back.
+ */
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+
+#include "../xvm.h"
+
+/* Subtrees that may wait for the worker; beyond that the zapping thread frees them itself. */
+#define ZAP_QUEUE_MAX	512
+
+static u64 *cache_alloc(void *ctx)
+{
+	struct xvm_vcpu *vcpu = ctx;
+	struct xvm_mmu_cache *cache = &vcpu->mmu_cache;
+
+	if (!cache->nr)
+		return NULL;
+	atomic64_inc(&vcpu->xvm->stat.table_pages);
+	return cache->pages[--cache->nr];
+}
+
+static void cache_unalloc(void *ctx, u64 *table)
+{
+	struct xvm_vcpu *vcpu = ctx;
+	struct xvm_mmu_cache *cache = &vcpu->mmu_cache;
+
+	/* It was linked nowhere, so it is still all zero. */
+	cache->pages[cache->nr++] = table;
+	atomic64_dec(&vcpu->xvm->stat.table_pages);
+}
+
+static void zap_detach(void *ctx, u64 *table, unsigned int level)
+{
+	struct xvm *xvm = ctx;
+	struct page *page = virt_to_page(table);
+
+	lockdep_assert_held_write(&xvm->mmu.lock);
+	set_page_private(page, level);
+	list_add_tail(&page->lru, &xvm->mmu.zapped.detached);
+}
+
+static u64 table_to_phys(u64 *table)
+{
+	return virt_to_phys(table);
+}
+
+static u64 *table_to_virt(u64 phys)
+{
+	return phys_to_virt(phys);
+}
+
+static const struct xvm_pgtable_ops tdp_pgtable_ops = {
+	.alloc = cache_alloc,
+	.unalloc = cache_unalloc,
+	.detach = zap_detach,
+	.to_phys = table_to_phys,
+	.to_virt = table_to_virt,
+};
+
+void xvm_mmu_cache_topup(struct xvm_mmu_cache *cache)
+{
+	while (cache->nr < XVM_MMU_CACHE_PAGES) {
+		void *page = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+
+		/* Fewer may do: who really needs one that is missing reports ENOMEM. */
+		if (!page)
+			return;
+		cache->pages[cache->nr++] = page;
+	}
+}
+
+void xvm_mmu_cache_free(struct xvm_mmu_cache *cache)
+{
+	while (cache->nr)
+		free_page((unsigned long)cache->pages[--cache->nr]);
+}
+
+static void free_table(u64 *table)
+{
+	free_page((unsigned long)table);
+	cond_resched();
+}
+
+static void count_zapped(struct xvm *xvm, const struct xvm_pgtable_count *count)
+{
+	atomic64_sub(count->leaves[1], &xvm->stat.pages_4k);
+	atomic64_sub(count->leaves[2], &xvm->stat.pages_2m);
+	atomic64_sub(count->leaves[3], &xvm->stat.pages_1g);
+	atomic64_sub(count->tables, &xvm->stat.table_pages);
+}
+
+static void free_subtrees(struct xvm *xvm, struct list_head *list)
+{
+	struct xvm_pgtable_count count = {};
+	struct page *page, *next;
+
+	list_for_each_entry_safe(page, next, list, lru) {
+		unsigned int level = page_private(page);
+
+		list_del(&page->lru);
+		set_page_private(page, 0);
+		xvm_pgtable_free(&xvm->mmu.pgt, page_address(page), level, free_table, &count);
+	}
+	count_zapped(xvm, &count);
+}
+
+static void free_zapped(struct xvm *xvm)
+{
+	struct xvm_zap_queue *queue = &xvm->mmu.zapped;
+	LIST_HEAD(list);
+
+	spin_lock(&queue->lock);
+	list_splice_init(&queue->freeable, &list);
+	queue->nr_freeable = 0;
+	spin_unlock(&queue->lock);
+
+	free_subtrees(xvm, &list);
+}
+
+static void zap_worker(struct work_struct *work)
+{
+	free_zapped(container_of(work, struct xvm, mmu.zapped.work));
+}
+
+bool xvm_mmu_zap_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn)
+{
+	struct xvm_pgtable_count count = {};
+	bool any;
+
+	lockdep_assert_held_write(&xvm->mmu.lock);
+	any = xvm_pgtable_unmap(&xvm->mmu.pgt, start_gfn, end_gfn, xvm, &count);
+	count_zapped(xvm, &count);
+	return any;
+}
+
+void xvm_mmu_zap_flush(struct xvm *xvm)
+{
+	struct xvm_zap_queue *queue = &xvm->mmu.zapped;
+	struct page *page;
+	unsigned int nr = 0;
+
+	lockdep_assert_held_write(&xvm->mmu.lock);
+	xvm_tlb_flush_vm(xvm);
+	if (list_empty(&queue->detached))
+		return;
+	list_for_each_entry(page, &queue->detached, lru)
+		nr++;
+	spin_lock(&queue->lock);
+	list_splice_tail_init(&queue->detached, &queue->freeable);
+	queue->nr_freeable += nr;
+	spin_unlock(&queue->lock);
+	queue_work(system_unbound_wq, &queue->work);
+}
+
+void xvm_mmu_zap_throttle(struct xvm *xvm)
+{
+	if (READ_ONCE(xvm->mmu.zapped.nr_freeable) > ZAP_QUEUE_MAX)
+		free_zapped(xvm);
+}
+
+u64 xvm_mmu_root(struct xvm *xvm)
+{
+	return virt_to_phys(xvm->mmu.pgt.root);
+}
+
+int xvm_mmu_init(struct xvm *xvm)
+{
+	struct xvm_mmu *mmu = &xvm->mmu;
+	int err;
+
+	rwlock_init(&mmu->lock);
+	atomic64_set(&mmu->tlb_gen, 1);
+	INIT_LIST_HEAD(&mmu->zapped.detached);
+	INIT_LIST_HEAD(&mmu->zapped.freeable);
+	spin_lock_init(&mmu->zapped.lock);
+	INIT_WORK(&mmu->zapped.work, zap_worker);
+
+	mmu->pgt.ops = &tdp_pgtable_ops;
+	/* Nested tables have as many levels as the host's own (APM vol. 2, 15.25.3). */
+	mmu->pgt.levels = pgtable_l5_enabled() ? 5 : 4;
+	mmu->pgt.root = (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!mmu->pgt.root)
+		return -ENOMEM;
+	atomic64_inc(&xvm->stat.table_pages);
+
+	err = xvm_mmu_notifier_register(xvm);
+	if (err)
+		free_page((unsigned long)mmu->pgt.root);
+	return err;
+}
+
+void xvm_mmu_destroy(struct xvm *xvm)
+{
+	struct xvm_mmu *mmu = &xvm->mmu;
+	struct xvm_pgtable_count count = {};
+
+	xvm_mmu_notifier_unregister(xvm);
+	flush_work(&mmu->zapped.work);
+	/* No vCPU is left to walk these, and their ASID's entries are flushed before it is reused. */
+	free_subtrees(xvm, &mmu->zapped.detached);
+	xvm_pgtable_free(&mmu->pgt, mmu->pgt.root, mmu->pgt.levels, free_table, &count);
+	count_zapped(xvm, &count);
+	WARN_ON_ONCE(atomic64_read(&xvm->stat.table_pages) || atomic64_read(&xvm->stat.pages_4k));
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Counters of a VM and of a vCPU, and the ways user space reads them: KVM's
+ * binary statistics (KVM_GET_STATS_FD) and per-VM debugfs files.  Names are
+ * KVM's where they mean the same.
+ *
+ * A vCPU's counters are written by its own thread alone and may be read by
+ * anyone at any time; a VM's are atomic.
+ */
+#ifndef XVM_OBSERVE_STATS_H
+#define XVM_OBSERVE_STATS_H
+
+#include <linux/atomic.h>
+#include <linux/types.h>
+
+struct xvm;
+struct xvm_vcpu;
+struct dentry;
+
+/* X(name, type, unit): KVM_STATS_TYPE_ and KVM_STATS_UNIT_ */
+#define XVM_VM_STATS(X)					\
+	X(pages_4k, INSTANT, NONE)			\
+	X(pages_2m, INSTANT, NONE)			\
+	X(pages_1g, INSTANT, NONE)			\
+	X(table_pages, INSTANT, NONE)			\
+	X(remote_tlb_flush, CUMULATIVE, NONE)		\
+	X(remote_tlb_flush_requests, CUMULATIVE, NONE)	\
+	X(remote_tlb_flush_ipis, CUMULATIVE, NONE)
+
+#define XVM_VCPU_STATS(X)				\
+	X(exits, CUMULATIVE, NONE)			\
+	X(io_exits, CUMULATIVE, NONE)			\
+	X(mmio_exits, CUMULATIVE, NONE)			\
+	X(signal_exits, CUMULATIVE, NONE)		\
+	X(irq_exits, CUMULATIVE, NONE)			\
+	X(irq_window_exits, CUMULATIVE, NONE)		\
+	X(halt_exits, CUMULATIVE, NONE)			\
+	X(halt_wakeup, CUMULATIVE, NONE)		\
+	X(nmi_injections, CUMULATIVE, NONE)		\
+	X(irq_injections, CUMULATIVE, NONE)		\
+	X(insn_emulation, CUMULATIVE, NONE)		\
+	X(insn_emulation_fail, CUMULATIVE, NONE)	\
+	X(pf_taken, CUMULATIVE, NONE)			\
+	X(pf_fixed, CUMULATIVE, NONE)			\
+	X(pf_emulate, CUMULATIVE, NONE)			\
+	X(pf_spurious, CUMULATIVE, NONE)		\
+	X(pf_retry, CUMULATIVE, NONE)			\
+	X(tlb_flush, CUMULATIVE, NONE)			\
+	X(asid_scrub, CUMULATIVE, NONE)			\
+	X(sections, CUMULATIVE, NONE)			\
+	X(guest_mode, INSTANT, BOOLEAN)
+
+struct xvm_vm_stat {
+#define X(name, type, unit) atomic64_t name;
+	XVM_VM_STATS(X)
+#undef X
+};
+
+struct xvm_vcpu_stat {
+#define X(name, type, unit) u64 name;
+	XVM_VCPU_STATS(X)
+#undef X
+};
+
+/* Per-VM part of observe/: the VM's debugfs folder. */
+struct xvm_observe {
+	struct dentry *dir;
+	char name[32];
+};
+
+int xvm_observe_init(void);		/* module load: /sys/kernel/debug/xvm */
+void xvm_observe_exit(void);
+void xvm_observe_vm_create(struct xvm *xvm, int fd);	/* folder PID-FD, as KVM names it */
+void xvm_observe_vm_destroy(struct xvm *xvm);
+
+int xvm_vm_stats_fd(struct xvm *xvm);		/* new descriptor, holds a VM reference; or -errno */
+int xvm_vcpu_stats_fd(struct xvm_vcpu *vcpu);
+
+#endif

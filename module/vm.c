@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A VM: its lifetime, its descriptor and its ioctls.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "../uapi/xvm.h"
+#include "xvm.h"
+
+struct xvm *xvm_get(struct xvm *xvm)
+{
+	refcount_inc(&xvm->refs);
+	return xvm;
+}
+
+static void xvm_destroy(struct xvm *xvm)
+{
+	xvm_observe_vm_destroy(xvm);
+	xvm_destroy_vcpus(xvm);
+	xvm_arch_vm_destroy(xvm);
+	xvm_mmu_destroy(xvm);
+	memslots_destroy(&xvm->memslots);
+	mmdrop(xvm->mm);
+	kvfree(xvm);
+}
+
+void xvm_put(struct xvm *xvm)
+{
+	if (refcount_dec_and_test(&xvm->refs))
+		xvm_destroy(xvm);
+}
+
+/* KVM's limits for an update are checked here, before its flags' meaning is looked at. */
+static int set_memory_region(struct xvm *xvm, const struct kvm_userspace_memory_region2 *region,
+			     u32 allowed_flags)
+{
+	struct memslot_change change = {
+		.as_id = region->slot >> 16,
+		.id = region->slot & 0xffff,
+		.flags = region->flags,
+		.gpa = region->guest_phys_addr,
+		.size = region->memory_size,
+		.hva = region->userspace_addr,
+	};
+	int ret;
+
+	if (region->flags & ~allowed_flags)
+		return -EINVAL;
+	mutex_lock(&xvm->memslots.lock);
+	ret = memslots_update(&xvm->memslots, &change, 1, NULL);
+	mutex_unlock(&xvm->memslots.lock);
+	return ret;
+}
+
+static long ioctl_set_memory_region(struct xvm *xvm, unsigned int cmd, void __user *arg)
+{
+	struct kvm_userspace_memory_region2 region = {};
+	size_t size = cmd == KVM_SET_USER_MEMORY_REGION ?
+		      sizeof(struct kvm_userspace_memory_region) : sizeof(region);
+
+	/* The second form begins as the first one. */
+	BUILD_BUG_ON(offsetof(struct kvm_userspace_memory_region2, guest_memfd_offset) !=
+		     sizeof(struct kvm_userspace_memory_region));
+	if (copy_from_user(&region, arg, size))
+		return -EFAULT;
+	return set_memory_region(xvm, &region, KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY);
+}
+
+static long ioctl_set_memory_regions(struct xvm *xvm, struct xvm_memory_regions __user *arg)
+{
+	struct xvm_memory_change *from;
+	struct memslot_change *changes;
+	struct xvm_memory_regions batch;
+	u32 failed = 0, i;
+	int ret = -EINVAL;
+
+	if (copy_from_user(&batch, arg, sizeof(batch)))
+		return -EFAULT;
+	if (batch.flags || batch.pad || !batch.nr)
+		return -EINVAL;
+	if (batch.nr > MEMSLOT_MAX_BATCH)
+		return -E2BIG;
+
+	from = vmemdup_user(u64_to_user_ptr(batch.regions),
+			    array_size(batch.nr, sizeof(*from)));
+	if (IS_ERR(from))
+		return PTR_ERR(from);
+	changes = kvmalloc_array(batch.nr, sizeof(*changes), GFP_KERNEL_ACCOUNT);
+	if (!changes) {
+		ret = -ENOMEM;
+		goto out;
+	}
+	for (i = 0; i < batch.nr; i++) {
+		const struct kvm_userspace_memory_region *r = &from[i].region;
+
+		failed = i;
+		if (from[i].pad ||
+		    (from[i].op == XVM_MEMORY_DELETE ? r->memory_size != 0 :
+		     from[i].op != XVM_MEMORY_SET || !r->memory_size))
+			goto report;
+		changes[i] = (struct memslot_change) {
+			.as_id = r->slot >> 16,
+			.id = r->slot & 0xffff,
+			.flags = r->flags,
+			.gpa = r->guest_phys_addr,
+			.size = r->memory_size,
+			.hva = r->userspace_addr,
+		};
+	}
+	mutex_lock(&xvm->memslots.lock);
+	ret = memslots_update(&xvm->memslots, changes, batch.nr, &failed);
+	mutex_unlock(&xvm->memslots.lock);
+report:
+	if (ret && put_user(failed, &arg->failed_index))
+		ret = -EFAULT;
+out:
+	kvfree(changes);
+	kvfree(from);
+	return ret;
+}
+
+/* What KVM_CHECK_EXTENSION says of capabilities that no architecture decides. */
+static long generic_check_extension(long ext)
+{
+	switch (ext) {
+	case KVM_CAP_USER_MEMORY:
+	case KVM_CAP_USER_MEMORY2:
+	case KVM_CAP_DESTROY_MEMORY_REGION_WORKS:
+	case KVM_CAP_JOIN_MEMORY_REGIONS_WORKS:
+	case KVM_CAP_READONLY_MEM:
+	case KVM_CAP_SYNC_MMU:
+	case KVM_CAP_IMMEDIATE_EXIT:
+	case KVM_CAP_CHECK_EXTENSION_VM:
+	case KVM_CAP_ENABLE_CAP_VM:
+	case KVM_CAP_INTERNAL_ERROR_DATA:
+	case KVM_CAP_BINARY_STATS_FD:
+	case KVM_CAP_MEMORY_FAULT_INFO:
+		return 1;
+	case XVM_CAP_VERSION:
+		return XVM_API_VERSION;
+	case XVM_CAP_MEMSLOT_BATCH:
+		return MEMSLOT_MAX_BATCH;
+	case KVM_CAP_NR_MEMSLOTS:
+		return MEMSLOT_NR_IDS;
+	case KVM_CAP_MULTI_ADDRESS_SPACE:
+		return MEMSLOT_MAX_SPACES;
+	case KVM_CAP_NR_VCPUS:
+		return min_t(unsigned int, num_online_cpus(), XVM_MAX_VCPUS);
+	case KVM_CAP_MAX_VCPUS:
+		return XVM_MAX_VCPUS;
+	case KVM_CAP_MAX_VCPU_ID:
+		return XVM_MAX_VCPU_IDS;
+	default:
+		return 0;
+	}
+}
+
+long xvm_check_extension(struct xvm *xvm, long ext)
+{
+	long ret = xvm_arch_check_extension(xvm, ext);
+
+	return ret == -ENOENT ? generic_check_extension(ext) : ret;
+}
+
+static long ioctl_enable_cap(struct xvm *xvm, void __user *arg)
+{
+	struct kvm_enable_cap cap;
+
+	if (copy_from_user(&cap, arg, sizeof(cap)))
+		return -EFAULT;
+	return xvm_arch_vm_enable_cap(xvm, &cap);
+}
+
+static long xvm_vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct xvm *xvm = file->private_data;
+
+	if (xvm->mm != current->mm)
+		return -EIO;
+
+	switch (cmd) {
+	case KVM_CREATE_VCPU:
+		return xvm_create_vcpu(xvm, arg);
+	case KVM_SET_USER_MEMORY_REGION:
+	case KVM_SET_USER_MEMORY_REGION2:
+		return ioctl_set_memory_region(xvm, cmd, (void __user *)arg);
+	case XVM_SET_USER_MEMORY_REGIONS:
+		return ioctl_set_memory_regions(xvm, (void __user *)arg);
+	case KVM_CHECK_EXTENSION:
+		return xvm_check_extension(xvm, arg);
+	case KVM_ENABLE_CAP:
+		return ioctl_enable_cap(xvm, (void __user *)arg);
+	case KVM_GET_STATS_FD:
+		return xvm_vm_stats_fd(xvm);
+	default:
+		return xvm_arch_vm_ioctl(xvm, cmd, arg);
+	}
+}
+
+static int xvm_vm_release(struct inode *inode, struct file *file)
+{
+	xvm_put(file->private_data);
+	return 0;
+}
+
+static const struct file_operations xvm_vm_fops = {
+	.owner = THIS_MODULE,
+	.release = xvm_vm_release,
+	.unlocked_ioctl = xvm_vm_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = noop_llseek,
+};
+
+static struct xvm *xvm_alloc(unsigned long type)
+{
+	struct xvm *xvm = kvzalloc(sizeof(*xvm), GFP_KERNEL_ACCOUNT);
+	int err;
+
+	if (!xvm)
+		return ERR_PTR(-ENOMEM);
+	refcount_set(&xvm->refs, 1);
+	mutex_init(&xvm->lock);
+	xa_init_flags(&xvm->vcpus, XA_FLAGS_ACCOUNT);
+	mmgrab(current->mm);
+	xvm->mm = current->mm;
+
+	err = xvm_arch_vm_init(xvm, type);
+	if (err)
+		goto out_free;
+	err = memslots_init(&xvm->memslots, &xvm_memslot_ops, MEMSLOT_MAX_SPACES,
+			    xvm_arch_max_gfn());
+	if (err)
+		goto out_arch;
+	err = xvm_mmu_init(xvm);
+	if (err)
+		goto out_slots;
+	return xvm;
+
+out_slots:
+	memslots_destroy(&xvm->memslots);
+out_arch:
+	xvm_arch_vm_destroy(xvm);
+out_free:
+	mmdrop(xvm->mm);
+	kvfree(xvm);
+	return ERR_PTR(err);
+}
+
+int xvm_create_vm(unsigned long type)
+{
+	struct file *file;
+	struct xvm *xvm;
+	int fd, err;
+
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0)
+		return fd;
+	xvm = xvm_alloc(type);
+	if (IS_ERR(xvm)) {
+		err = PTR_ERR(xvm);
+		goto out_fd;
+	}
+	file = anon_inode_getfile("xvm-vm", &xvm_vm_fops, xvm, O_RDWR);
+	if (IS_ERR(file)) {
+		err = PTR_ERR(file);
+		goto out_vm;
+	}
+	xvm_observe_vm_create(xvm, fd);
+	/* From here on user space may close it. */
+	fd_install(fd, file);
+	return fd;
+
+out_vm:
+	xvm_put(xvm);
+out_fd:
+	put_unused_fd(fd);
+	return err;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of x86/ offer to each other and to the vendors.  Unless a
+ * function says otherwise, its caller holds vcpu->mutex and may sleep.
+ */
+#ifndef XVM_X86_H
+#define XVM_X86_H
+
+#include <linux/bits.h>
+#include <asm/processor-flags.h>
+
+#include "../xvm.h"
+#include "vendor.h"
+
+/* RDMSR and WRMSR by hand: the kernel's wrappers change names between versions. */
+static inline u64 xvm_rdmsr(u32 msr)
+{
+	u32 lo, hi;
+
+	asm volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr));
+	return lo | (u64)hi << 32;
+}
+
+static inline void xvm_wrmsr(u32 msr, u64 val)
+{
+	asm volatile("wrmsr" : : "c"(msr), "a"((u32)val), "d"((u32)(val >> 32)) : "memory");
+}
+
+/* regs.c: KVM_GET/SET_REGS, SREGS, SREGS2, DEBUGREGS, MP_STATE; reset */
+void xvm_vcpu_reset(struct xvm_vcpu *vcpu, bool init);	/* power-on, or INIT */
+void xvm_get_regs(struct xvm_vcpu *vcpu, struct kvm_regs *regs);
+void xvm_set_regs(struct xvm_vcpu *vcpu, const struct kvm_regs *regs);
+void xvm_get_sregs(struct xvm_vcpu *vcpu, struct kvm_sregs *sregs);
+int xvm_set_sregs(struct xvm_vcpu *vcpu, const struct kvm_sregs *sregs);
+void xvm_get_sregs2(struct xvm_vcpu *vcpu, struct kvm_sregs2 *sregs);
+int xvm_set_sregs2(struct xvm_vcpu *vcpu, const struct kvm_sregs2 *sregs);
+void xvm_get_debugregs(struct xvm_vcpu *vcpu, struct kvm_debugregs *dbg);
+int xvm_set_debugregs(struct xvm_vcpu *vcpu, const struct kvm_debugregs *dbg);
+int xvm_get_mp_state(struct xvm_vcpu *vcpu, struct kvm_mp_state *mp);
+int xvm_set_mp_state(struct xvm_vcpu *vcpu, const struct kvm_mp_state *mp);
+/* Guest's own MOV to CRn, DRn, XSETBV: nonzero means #GP is due. */
+int xvm_guest_set_cr0(struct xvm_vcpu *vcpu, u64 val);
+int xvm_guest_set_cr4(struct xvm_vcpu *vcpu, u64 val);
+int xvm_guest_set_cr8(struct xvm_vcpu *vcpu, u64 val);
+int xvm_guest_set_xcr(struct xvm_vcpu *vcpu, u32 index, u64 val);
+u64 xvm_get_cr8(struct xvm_vcpu *vcpu);
+bool xvm_is_long_mode(struct xvm_vcpu *vcpu);		/* EFER.LMA */
+bool xvm_is_64bit_code(struct xvm_vcpu *vcpu);		/* LMA and CS.L */
+
+/* cpuid.c */
+void xvm_cpuid_init(void);				/* once: what the host lets guests have */
+long xvm_cpuid_dev_ioctl(unsigned int cmd, struct kvm_cpuid2 __user *arg);
+int xvm_cpuid_set(struct xvm_vcpu *vcpu, struct kvm_cpuid2 __user *arg);
+int xvm_cpuid_get(struct xvm_vcpu *vcpu, struct kvm_cpuid2 __user *arg);
+void xvm_cpuid_guest(struct xvm_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
+const struct kvm_cpuid_entry2 *xvm_cpuid_find(struct xvm_vcpu *vcpu, u32 function, u32 index);
+u64 xvm_supported_xcr0(void);
+bool xvm_guest_has(struct xvm_vcpu *vcpu, unsigned int x86_feature);	/* X86_FEATURE_* */
+
+/* msr.c: 0, or 1 where a guest's access gets #GP.  host: user space asks (may do more) */
+int xvm_get_msr(struct xvm_vcpu *vcpu, u32 index, u64 *val, bool host);
+int xvm_set_msr(struct xvm_vcpu *vcpu, u32 index, u64 val, bool host);
+long xvm_msr_dev_ioctl(unsigned int cmd, void __user *arg);	/* the index lists, feature MSRs */
+long xvm_msr_vcpu_ioctl(struct xvm_vcpu *vcpu, unsigned int cmd, void __user *arg);
+u64 xvm_guest_tsc(struct xvm_vcpu *vcpu);
+
+/* lapic.c: registers of the in-kernel local APIC */
+int xvm_lapic_create(struct xvm_vcpu *vcpu);
+void xvm_lapic_destroy(struct xvm_vcpu *vcpu);
+void xvm_lapic_reset(struct xvm_vcpu *vcpu, bool init);
+/* true: gpa is the APIC's page and the access was done */
+bool xvm_lapic_mmio(struct xvm_vcpu *vcpu, u64 gpa, void *data, unsigned int len, bool write);
+int xvm_lapic_msr(struct xvm_vcpu *vcpu, u32 index, u64 *val, bool write);	/* x2APIC; 1: #GP */
+int xvm_lapic_set_base(struct xvm_vcpu *vcpu, u64 val, bool host);
+int xvm_lapic_get_state(struct xvm_vcpu *vcpu, struct kvm_lapic_state *state);
+int xvm_lapic_set_state(struct xvm_vcpu *vcpu, const struct kvm_lapic_state *state);
+u64 xvm_lapic_get_tpr(struct xvm_vcpu *vcpu);		/* as CR8 shows it */
+void xvm_lapic_set_tpr(struct xvm_vcpu *vcpu, u64 cr8);
+
+/* fpu.c */
+int xvm_fpu_init(void);
+int xvm_fpu_create(struct xvm_vcpu *vcpu);
+void xvm_fpu_destroy(struct xvm_vcpu *vcpu);
+void xvm_fpu_reset(struct xvm_vcpu *vcpu, bool init);
+void xvm_fpu_section_enter(struct xvm_vcpu *vcpu);	/* preemption goes off here */
+void xvm_fpu_section_leave(struct xvm_vcpu *vcpu);
+void xvm_fpu_load_guest_xcr0(struct xvm_vcpu *vcpu);	/* IRQs off, around a world switch */
+void xvm_fpu_load_host_xcr0(struct xvm_vcpu *vcpu);
+void xvm_get_fpu(struct xvm_vcpu *vcpu, struct kvm_fpu *fpu);
+int xvm_set_fpu(struct xvm_vcpu *vcpu, const struct kvm_fpu *fpu);
+int xvm_get_xsave(struct xvm_vcpu *vcpu, void *buf, u32 size);
+int xvm_set_xsave(struct xvm_vcpu *vcpu, const void *buf, u32 size);
+u32 xvm_fpu_xsave_size(void);				/* what KVM_CAP_XSAVE2 answers */
+int xvm_get_xcrs(struct xvm_vcpu *vcpu, struct kvm_xcrs *xcrs);
+int xvm_set_xcrs(struct xvm_vcpu *vcpu, const struct kvm_xcrs *xcrs);
+void xvm_fpu_read_xmm(struct xvm_vcpu *vcpu, unsigned int reg, void *buf);
+void xvm_fpu_write_xmm(struct xvm_vcpu *vcpu, unsigned int reg, const void *buf);
+
+/* events.c: callable in the section too */
+void xvm_queue_exception(struct xvm_vcpu *vcpu, u8 vector, bool has_error, u32 error);
+void xvm_queue_page_fault(struct xvm_vcpu *vcpu, u64 addr, u32 error);
+void xvm_get_vcpu_events(struct xvm_vcpu *vcpu, struct kvm_vcpu_events *ev);
+int xvm_set_vcpu_events(struct xvm_vcpu *vcpu, const struct kvm_vcpu_events *ev);
+int xvm_queue_interrupt(struct xvm_vcpu *vcpu, u32 vector);	/* KVM_INTERRUPT */
+int xvm_queue_nmi(struct xvm_vcpu *vcpu);
+
+static inline void xvm_queue_gp(struct xvm_vcpu *vcpu)
+{
+	xvm_queue_exception(vcpu, 13, true, 0);
+}
+
+static inline void xvm_queue_ud(struct xvm_vcpu *vcpu)
+{
+	xvm_queue_exception(vcpu, 6, false, 0);
+}
+
+/* access.c: guest memory as the guest addresses it */
+struct xvm_gpt_result;
+int xvm_read_gpa(struct xvm_vcpu *vcpu, u64 gpa, void *buf, unsigned int len);	/* -EFAULT: no memory */
+int xvm_write_gpa(struct xvm_vcpu *vcpu, u64 gpa, const void *buf, unsigned int len);
+int xvm_translate(struct xvm_vcpu *vcpu, u64 gva, u32 access, struct xvm_gpt_result *res);
+int xvm_fetch_insn(struct xvm_vcpu *vcpu, u8 *buf, unsigned int max);	/* bytes at RIP, or <0 */
+
+/* emulator.c: the instruction emulator bound to a vCPU. 1: go on, 0: exit, <0: errno */
+int xvm_emulate(struct xvm_vcpu *vcpu);
+int xvm_emulate_complete(struct xvm_vcpu *vcpu);	/* user space has answered kvm_run */
+int xvm_skip_insn(struct xvm_vcpu *vcpu);		/* where hardware doesn't tell its length */
+int xvm_internal_error(struct xvm_vcpu *vcpu, const u8 *insn, unsigned int len);
+
+/* io.c: port I/O */
+int xvm_pio_exit(struct xvm_vcpu *vcpu, u16 port, bool in, unsigned int size, u64 next_rip);
+int xvm_pio_complete(struct xvm_vcpu *vcpu);
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The two objects everything else hangs from: a VM and its vCPUs.
+ *
+ * Locks, outermost first:
+ *   xvm->lock		VM configuration and the vCPU table (mutex)
+ *   vcpu->mutex	one thread at a time in a vCPU (mutex, killable)
+ *   memslots.lock	memslot updates (mutex, see memslot/memslot.h)
+ *   memslots.srcu	readers of the memslots
+ *   mm's own locks	mmap_lock, page-table locks
+ *   mmu.lock		tables and SPTEs (rwlock, never held across a sleep)
+ *
+ * Lifetime: a VM lives as long as any reference: its own descriptor, each
+ * vCPU's descriptor, a statistics descriptor.  Dropping the last one tears it down.
+ */
+#ifndef XVM_H
+#define XVM_H
+
+#include <linux/kvm.h>
+#include <linux/mm_types.h>
+#include <linux/mutex.h>
+#include <linux/refcount.h>
+#include <linux/signal_types.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+#include <linux/xarray.h>
+
+#include "memslot/memslot.h"
+#include "mmu/mmu.h"
+#include "observe/stats.h"
+#include "x86/arch.h"
+
+#define XVM_MAX_VCPUS		1024
+#define XVM_MAX_VCPU_IDS	(4 * XVM_MAX_VCPUS)
+#define XVM_VCPU_MMAP_SIZE	(2 * PAGE_SIZE)	/* kvm_run, and the data of port I/O */
+
+struct xvm {
+	struct memslots memslots;
+	struct xvm_mmu mmu;
+	struct mm_struct *mm;		/* the creator's; its mm_count is held */
+
+	struct mutex lock;
+	struct xarray vcpus;		/* by index; entries only ever added, under lock */
+	unsigned int nr_vcpus;		/* published after the entry it counts */
+
+	refcount_t refs;
+	struct xvm_vm_stat stat;
+	struct xvm_observe observe;
+	struct xvm_arch arch;
+};
+
+/* Where a vCPU's thread is, as seen by who wants its attention (tlb.c, xvm_vcpu_kick). */
+enum xvm_vcpu_mode {
+	XVM_OUTSIDE_GUEST,	/* it will look at its requests before it enters */
+	XVM_IN_GUEST,		/* an IPI is needed */
+};
+
+struct xvm_vcpu {
+	struct xvm *xvm;
+	unsigned int id;		/* as user space chose it; the APIC id */
+	unsigned int index;		/* in xvm->vcpus */
+	struct mutex mutex;
+
+	int mode;			/* enum xvm_vcpu_mode */
+	int cpu;			/* where it runs while IN_GUEST */
+	unsigned long requests;		/* XVM_REQ_* bits */
+	wait_queue_head_t wait;		/* sleeps here when halted */
+
+	struct kvm_run *run;		/* shared with user space: read once, never trust */
+	void *pio_data;			/* second page of the mapping */
+	sigset_t sigmask;		/* while KVM_RUN runs, if active */
+	bool sigmask_active;
+
+	struct memslot_reader slots_reader;
+	struct memslot_cache slot_cache;
+	struct xvm_mmu_cache mmu_cache;
+	struct xvm_vcpu_stat stat;
+	struct xvm_vcpu_arch arch;
+};
+
+/* Requests: set with xvm_vcpu_request, consumed by the vCPU's own thread before it enters. */
+enum xvm_request {
+	XVM_REQ_EVENT,			/* look at interrupts and exceptions again */
+};
+
+/* vm.c */
+struct xvm *xvm_get(struct xvm *xvm);
+void xvm_put(struct xvm *xvm);
+int xvm_create_vm(unsigned long type);
+long xvm_check_extension(struct xvm *xvm, long ext);	/* xvm: NULL for the system scope */
+
+/* vcpu.c */
+int xvm_create_vcpu(struct xvm *xvm, unsigned long id);
+void xvm_destroy_vcpus(struct xvm *xvm);
+void xvm_vcpu_kick(struct xvm_vcpu *vcpu);
+
+static inline void xvm_vcpu_request(struct xvm_vcpu *vcpu, enum xvm_request req)
+{
+	set_bit(req, &vcpu->requests);
+}
+
+/* Entries appear before the count that covers them, and never go while the VM lives. */
+#define xvm_for_each_vcpu(i, vcpu, xvm)						\
+	for ((i) = 0; (i) < smp_load_acquire(&(xvm)->nr_vcpus) &&		\
+		      ((vcpu) = xa_load(&(xvm)->vcpus, (i))); (i)++)
+
+#endif
