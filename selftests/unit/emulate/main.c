@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* emulate-test [CASES [SEED]]: CASES instances of each form, random numbers from SEED. */
+#include <stdlib.h>
+
+#include "suites.h"
+#include "tap.h"
+
+int main(int argc, char **argv)
+{
+	unsigned int cases = argc > 1 ? strtoul(argv[1], NULL, 0) : 20000;
+
+	if (argc > 2)
+		rnd_state = strtoull(argv[2], NULL, 0);
+	tap_note("%u instances of each form, seed %llu", cases, rnd_state);
+	if (diff_suite(cases))
+		return 1;
+	return tap_end() ? 1 : 0;
+}
