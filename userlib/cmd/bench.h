@@ -40,6 +40,34 @@ extern const struct bench_group bench_memslots;
 extern const struct bench_group bench_mmu;
 extern const struct bench_group bench_exits;
 
+#define BENCH_DEVICES_MAX 2
+#define BENCH_ROUNDS_MAX 99
+
+struct bench_options {
+	const char *devices[BENCH_DEVICES_MAX];
+	int nr_devices;
+	int rounds;
+	bool quick;
+	bool json;
+	bool progress;
+};
+
+/* All rounds of one benchmark. */
+struct bench_result {
+	const struct bench_group *group;
+	const struct bench *bench;
+	uint64_t ops;
+	bool failed;
+	double ns[BENCH_DEVICES_MAX][BENCH_ROUNDS_MAX]; /* per operation */
+	uint64_t counts[BENCH_DEVICES_MAX];		/* of the last round */
+	bool counted[BENCH_DEVICES_MAX];
+};
+
+void bench_print_table(const struct bench_options *options,
+		       const struct bench_result *results, int nr);
+void bench_print_json(const struct bench_options *options,
+		      const struct bench_result *results, int nr);
+
 /* Time and count what happens between start and stop; fd is a VM or vCPU. */
 struct bench_timer {
 	struct xvm_stats *stats;

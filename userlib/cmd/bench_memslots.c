@@ -232,7 +232,7 @@ static const struct bench benches[] = {
 	{
 		.name = "move a slot in use",
 		.unit = "move",
-		.statistic = "remote_tlb_flush",
+		.statistic = "remote_tlb_flush_requests",
 		.size = 1000,
 		.quick_size = 100,
 		.sample = sample_move_active,
@@ -240,7 +240,7 @@ static const struct bench benches[] = {
 	{
 		.name = "move a slot not in use",
 		.unit = "move",
-		.statistic = "remote_tlb_flush",
+		.statistic = "remote_tlb_flush_requests",
 		.size = 1000,
 		.quick_size = 100,
 		.sample = sample_move_inactive,

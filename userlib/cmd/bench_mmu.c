@@ -167,7 +167,7 @@ static const struct bench benches[] = {
 	{
 		.name = "unmap: host discards memory",
 		.unit = "page",
-		.statistic = "remote_tlb_flush",
+		.statistic = "remote_tlb_flush_requests",
 		.size = 32768,
 		.quick_size = 4096,
 		.sample = sample_unmap,
@@ -183,7 +183,7 @@ static const struct bench benches[] = {
 	{
 		.name = "unmap: slot deleted",
 		.unit = "page",
-		.statistic = "remote_tlb_flush",
+		.statistic = "remote_tlb_flush_requests",
 		.size = 32768,
 		.quick_size = 4096,
 		.sample = sample_delete,
