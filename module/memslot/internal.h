@@ -9,7 +9,7 @@
 enum {
 	/* Another place in the map, or none, is planned for it. */
 	MEMSLOT_LEAVING = 1 << 0,
-	/* Its successor, or it as a successor, fills the same place: swap nodes, do not rebalance. */
+	/* It and its successor fill the same place: swap their nodes. */
 	MEMSLOT_IN_PLACE = 1 << 1,
 	/* dirty_bitmap, arch live on in the successor. */
 	MEMSLOT_GAVE_BITMAP = 1 << 2,

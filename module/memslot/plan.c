@@ -3,6 +3,8 @@
  * From requested changes to a plan: what becomes of each slot, and whether KVM's rules allow it.
  * Nothing that a reader can see is touched; memslot_plan_unmark() takes back the rest.
  */
+#include <linux/errno.h>
+#include <linux/limits.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/sched.h>

@@ -49,7 +49,7 @@ static u32 id_bucket(u16 id, unsigned int bits)
 	return (u16)(id * 40503U) >> (16 - bits);
 }
 
-/* The tables grow when full, shrink when an eighth is used, so their cost per update is constant. */
+/* Grown when full, shrunk to an eighth: a constant share of each update pays for the tables. */
 unsigned int memslot_set_want_bits(const struct memslot_set *set, u32 nr_slots)
 {
 	if (!nr_slots)

@@ -6,7 +6,10 @@
  * vCPU maps it again after it was zapped. Here the MMU's freeze of the range does that: faults in
  * it try again until the new map is published, and see the old map or the new one, never a half.
  */
+#include <linux/errno.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 
 #include "internal.h"
 

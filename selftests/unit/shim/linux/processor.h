@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef SHIM_LINUX_PROCESSOR_H
+#define SHIM_LINUX_PROCESSOR_H
+
+#define cpu_relax()	__asm__ volatile("" ::: "memory")
+
+#endif
