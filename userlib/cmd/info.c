@@ -228,9 +228,9 @@ static int info_main(int argc, char **argv)
 
 	root = describe_all();
 	if (json) {
-		puts(json_object_to_json_string_ext(
-			root, JSON_C_TO_STRING_PRETTY |
-				      JSON_C_TO_STRING_NOSLASHESCAPE));
+		puts(json_object_to_json_string_ext(root,
+						    JSON_C_TO_STRING_PRETTY |
+						    JSON_C_TO_STRING_NOSLASHESCAPE));
 	} else {
 		printf("%-10s %s %s\n", "kernel",
 		       json_object_get_string(get(root, "kernel")),

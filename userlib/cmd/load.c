@@ -24,8 +24,6 @@ static const char *load_hint(int error)
 	case ENODEV:
 	case EOPNOTSUPP:
 		return "this machine has no usable hardware virtualization; see dmesg";
-	case ENOSYS:
-		return "this kernel has no modules";
 	case ENOEXEC:
 		return "built for another kernel; see dmesg";
 	case EINVAL:
@@ -43,8 +41,6 @@ static const char *unload_hint(int error)
 	switch (error) {
 	case ENOENT:
 		return "it is not loaded";
-	case ENOSYS:
-		return "this kernel has no modules";
 	case EAGAIN:
 	case EBUSY:
 		return "in use: a VM or an open /dev/xvm holds it";
@@ -100,9 +96,10 @@ static int insert(struct kmod_ctx *ctx, const char *path, const char *parameters
 		ret = kmod_module_new_from_name(ctx, MODULE_NAME, &module);
 		if (ret)
 			return ret;
-		ret = kmod_module_probe_insert_module(
-			module, KMOD_PROBE_FAIL_ON_LOADED, parameters, NULL,
-			NULL, NULL);
+		ret = kmod_module_probe_insert_module(module,
+						      KMOD_PROBE_FAIL_ON_LOADED,
+						      parameters, NULL, NULL,
+						      NULL);
 	}
 	kmod_module_unref(module);
 	return ret;

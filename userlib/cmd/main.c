@@ -112,8 +112,10 @@ int main(int argc, char **argv)
 		return STATUS_OK;
 	}
 	for (i = 0; i < ARRAY_SIZE(commands); i++) {
-		if (!strcmp(argv[1], commands[i]->name))
-			return commands[i]->main(argc - 1, argv + 1);
+		if (strcmp(argv[1], commands[i]->name) != 0)
+			continue;
+		argv[1] = argv[0]; /* getopt's messages begin with it */
+		return commands[i]->main(argc - 1, argv + 1);
 	}
 	warnx("no such command: %s", argv[1]);
 	print_commands(stderr);

@@ -120,11 +120,14 @@ static void handle_mmio(struct machine *machine)
 	print_data(run->mmio.data, run->mmio.len <= 8 ? run->mmio.len : 8);
 }
 
-static void print_rip(struct machine *machine)
+/* SHUTDOWN has reset the vCPU already: its registers tell nothing. */
+static void print_registers(struct machine *machine)
 {
 	struct kvm_sregs sregs;
 	struct kvm_regs regs;
 
+	if (machine->guest.run->exit_reason == KVM_EXIT_SHUTDOWN)
+		return;
 	if (xvm_get_regs(machine->guest.vcpu, &regs) ||
 	    xvm_get_sregs(machine->guest.vcpu, &sregs))
 		return;
@@ -158,7 +161,7 @@ static void guest_died(struct machine *machine)
 		warnx("unexpected exit %u (%s)", run->exit_reason,
 		      guest_exit_name(run->exit_reason));
 	}
-	print_rip(machine);
+	print_registers(machine);
 	end(machine, STATUS_GUEST_DIED);
 }
 
@@ -199,7 +202,7 @@ static void run_failed(struct machine *machine, int error)
 		      strerror(-error));
 	else
 		warnx("run the vCPU: %s", strerror(-error));
-	print_rip(machine);
+	print_registers(machine);
 	end(machine, STATUS_GUEST_DIED);
 }
 
