@@ -14,5 +14,6 @@ int main(int argc, char **argv)
 	tap_note("%u instances of each form, seed %llu", cases, rnd_state);
 	if (diff_suite(cases))
 		return 1;
+	gpt_suite(cases / 50);
 	return tap_end() ? 1 : 0;
 }
