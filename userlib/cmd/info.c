@@ -157,7 +157,7 @@ static void print_modules(struct json_object *modules)
 			printf(", version %s", json_object_get_string(version));
 		json_object_object_foreach(get(module, "parameters"), key, value)
 			if (!strcmp(name, "xvm"))
-				printf(" %s=%s", key,
+				printf(", %s=%s", key,
 				       json_object_get_string(value));
 		putchar('\n');
 	}

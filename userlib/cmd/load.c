@@ -25,7 +25,7 @@ static const char *load_hint(int error)
 	case EOPNOTSUPP:
 		return "this machine has no usable hardware virtualization; see dmesg";
 	case ENOEXEC:
-		return "built for another kernel; see dmesg";
+		return "not a module for this kernel; see dmesg";
 	case EINVAL:
 		return "a parameter is unknown or its value is out of range; see dmesg";
 	case ENOKEY:
