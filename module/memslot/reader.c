@@ -39,7 +39,7 @@ void memslots_grace_begin(struct memslots *ms)
 	/* Pairs with the barrier in memslots_read_lock(): it sees our map, or we see it inside. */
 	smp_mb();
 
-	/* Acquire: what readers did before they left is done. */
+	/* Pairs with the release on leaving: what a reader did inside is done. */
 	ms->shared_pending = atomic_read_acquire(&ms->shared_readers);
 	ms->grace_pending = ms->shared_pending;
 
@@ -112,18 +112,16 @@ void memslots_grace_wait(struct memslots *ms)
 {
 	unsigned int spins;
 
-	for (spins = 0; spins < GRACE_SPINS && !need_resched(); spins++) {
-		if (memslots_grace_over(ms))
+	for (spins = 0; !memslots_grace_over(ms); spins++) {
+		if (spins == GRACE_SPINS || need_resched()) {
+			synchronize_srcu_expedited(&ms->srcu);
+			ms->stats.grace_waited++;
+			ms->srcu_polled = false;
+			ms->grace_pending = false;
 			return;
+		}
 		cpu_relax();
 	}
-	if (memslots_grace_over(ms))
-		return;
-
-	synchronize_srcu_expedited(&ms->srcu);
-	ms->stats.grace_waited++;
-	ms->srcu_polled = false;
-	ms->grace_pending = false;
 }
 
 /* No reader is left at all. SRCU must not be torn down with a grace period under way. */

@@ -74,27 +74,20 @@ void srcu_read_unlock(struct srcu_struct *srcu, int idx)
 	__atomic_sub_fetch(&srcu->readers[idx], 1, __ATOMIC_SEQ_CST);
 }
 
-static void flip(struct srcu_struct *srcu)
-{
-	smp_mb();
-	__atomic_store_n(&srcu->idx, !srcu->idx, __ATOMIC_SEQ_CST);
-}
-
+/* Stragglers of the idle count first; then flip, and wait for those that were on the other. */
 static void advance(struct srcu_struct *srcu)
 {
 	while (srcu->done < srcu->wanted) {
-		if (!srcu->phase) {
+		if (!srcu->phase)
 			srcu->phase = 2;
-			flip(srcu);
-		}
 		if (__atomic_load_n(&srcu->readers[!srcu->idx], __ATOMIC_SEQ_CST))
 			return;
 		if (--srcu->phase)
-			flip(srcu);
+			__atomic_store_n(&srcu->idx, !srcu->idx, __ATOMIC_SEQ_CST);
 		else
 			srcu->done++;
+		smp_mb();
 	}
-	smp_mb();
 }
 
 unsigned long start_poll_synchronize_srcu(struct srcu_struct *srcu)

@@ -3,8 +3,8 @@
 #define SHIM_LINUX_SRCU_H
 
 /*
- * Sleepable RCU in few lines: two reader counts, and grace periods that flip between them twice.
- * They advance when somebody looks, so that a test in one thread decides when one ends.
+ * Sleepable RCU in few lines: two reader counts, and grace periods that flip between them. They
+ * advance when somebody looks, so that a test in one thread decides when one ends.
  */
 #include <asm/bug.h>
 #include <linux/rcupdate.h>
@@ -15,7 +15,7 @@ struct srcu_struct {
 	int idx;
 	int *readers;			/* by idx */
 	pthread_mutex_t lock;
-	int phase;			/* flips left in the running grace period */
+	int phase;			/* counts left to wait for, if a grace period runs */
 	unsigned long done;		/* grace periods that are over */
 	unsigned long wanted;		/* ... that somebody asked for */
 };
