@@ -48,6 +48,10 @@ user:
 	$(MAKE) -C userlib all
 	$(MAKE) -C selftests all
 
+# What the tests of the library and the command need on top.
+tests:
+	$(MAKE) -C userlib tests
+
 demo:
 	scripts/demo $(if $(HOST),--host)
 
@@ -80,5 +84,5 @@ clean:
 	$(MAKE) -C selftests clean
 	rm -rf build
 
-.PHONY: all help module user demo check check-unit check-style check-upstream \
+.PHONY: all help module user tests demo check check-unit check-style check-upstream \
 	install uninstall clean
