@@ -26,10 +26,10 @@ static void put_szp(u64 *flags, unsigned int size, u64 res)
 {
 	unsigned int nibble = (res ^ res >> 4) & 0xf;
 
-	put_flag(flags, FLAG_SF, res >> top_bit(size) & 1);
-	put_flag(flags, FLAG_ZF, !res);
+	put_flag(flags, X86_EFLAGS_SF, res >> top_bit(size) & 1);
+	put_flag(flags, X86_EFLAGS_ZF, !res);
 	/* 0x6996 has the bits of the nibbles with odd parity set. */
-	put_flag(flags, FLAG_PF, !(0x6996 >> nibble & 1));
+	put_flag(flags, X86_EFLAGS_PF, !(0x6996 >> nibble & 1));
 }
 
 /* @carries: for each bit, whether it carried into (or borrowed from) the next one. */
@@ -37,9 +37,9 @@ static void put_carries(u64 *flags, unsigned int size, u64 carries)
 {
 	unsigned int top = top_bit(size);
 
-	put_flag(flags, FLAG_CF, carries >> top & 1);
-	put_flag(flags, FLAG_AF, carries >> 3 & 1);
-	put_flag(flags, FLAG_OF, (carries >> top ^ carries >> (top - 1)) & 1);
+	put_flag(flags, X86_EFLAGS_CF, carries >> top & 1);
+	put_flag(flags, X86_EFLAGS_AF, carries >> 3 & 1);
+	put_flag(flags, X86_EFLAGS_OF, (carries >> top ^ carries >> (top - 1)) & 1);
 }
 
 static u64 add(unsigned int size, u64 a, u64 b, bool carry, u64 *flags)
@@ -62,7 +62,7 @@ static u64 sub(unsigned int size, u64 a, u64 b, bool borrow, u64 *flags)
 
 static u64 logic(unsigned int size, u64 res, u64 *flags)
 {
-	*flags &= ~(FLAG_CF | FLAG_OF | FLAG_AF);
+	*flags &= ~(X86_EFLAGS_CF | X86_EFLAGS_OF | X86_EFLAGS_AF);
 	put_szp(flags, size, res);
 	return res;
 }
@@ -70,7 +70,7 @@ static u64 logic(unsigned int size, u64 res, u64 *flags)
 /* Both operands are zero-extended from @size, and so is the result. */
 u64 emul_alu(u8 op, unsigned int size, u64 dst, u64 src, u64 *flags)
 {
-	bool carry = *flags & FLAG_CF;
+	bool carry = *flags & X86_EFLAGS_CF;
 
 	switch (op) {
 	case OP_ADD:
@@ -95,11 +95,11 @@ u64 emul_alu(u8 op, unsigned int size, u64 dst, u64 src, u64 *flags)
 
 u64 emul_incdec(u8 op, unsigned int size, u64 dst, u64 *flags)
 {
-	u64 carry = *flags & FLAG_CF;
+	u64 carry = *flags & X86_EFLAGS_CF;
 	u64 res;
 
 	res = op == OP_INC ? add(size, dst, 1, false, flags) : sub(size, dst, 1, false, flags);
-	*flags = (*flags & ~FLAG_CF) | carry;
+	*flags = (*flags & ~X86_EFLAGS_CF) | carry;
 	return res;
 }
 
@@ -107,7 +107,7 @@ u64 emul_incdec(u8 op, unsigned int size, u64 dst, u64 *flags)
 static u64 rotate_carry(u8 op, unsigned int size, u64 val, unsigned int count, u64 *flags)
 {
 	unsigned int top = top_bit(size);
-	bool carry = *flags & FLAG_CF;
+	bool carry = *flags & X86_EFLAGS_CF;
 
 	for (count %= size * 8 + 1; count; count--) {
 		bool out;
@@ -121,7 +121,7 @@ static u64 rotate_carry(u8 op, unsigned int size, u64 val, unsigned int count, u
 		}
 		carry = out;
 	}
-	put_flag(flags, FLAG_CF, carry);
+	put_flag(flags, X86_EFLAGS_CF, carry);
 	return val;
 }
 
@@ -134,7 +134,7 @@ static u64 rotate(u8 op, unsigned int size, u64 val, unsigned int count, u64 *fl
 		val = (val << count | val >> (bits - count)) & emul_mask(size);
 	else if (count)
 		val = (val >> count | val << (bits - count)) & emul_mask(size);
-	put_flag(flags, FLAG_CF, op == OP_ROL ? val & 1 : val >> (bits - 1) & 1);
+	put_flag(flags, X86_EFLAGS_CF, op == OP_ROL ? val & 1 : val >> (bits - 1) & 1);
 	return val;
 }
 
@@ -156,30 +156,30 @@ u64 emul_shift(u8 op, unsigned int size, u64 dst, unsigned int count, u64 *flags
 	case OP_RCR:
 		res = op <= OP_ROR ? rotate(op, size, dst, count, flags) :
 				     rotate_carry(op, size, dst, count, flags);
-		carry = *flags & FLAG_CF;
+		carry = *flags & X86_EFLAGS_CF;
 		if (op == OP_ROL || op == OP_RCL)
-			put_flag(flags, FLAG_OF, (res >> top & 1) != carry);
+			put_flag(flags, X86_EFLAGS_OF, (res >> top & 1) != carry);
 		else
-			put_flag(flags, FLAG_OF, (res >> top ^ res >> (top - 1)) & 1);
+			put_flag(flags, X86_EFLAGS_OF, (res >> top ^ res >> (top - 1)) & 1);
 		return res;
 	case OP_SHR:
 		carry = dst >> (count - 1) & 1;
 		res = dst >> count;
-		put_flag(flags, FLAG_OF, sign);
+		put_flag(flags, X86_EFLAGS_OF, sign);
 		break;
 	case OP_SAR:
 		dst = emul_sext(dst, size);
 		carry = (s64)dst >> (count - 1) & 1;
 		res = (s64)dst >> count & emul_mask(size);
-		put_flag(flags, FLAG_OF, false);
+		put_flag(flags, X86_EFLAGS_OF, false);
 		break;
 	default: /* OP_SHL and its alias */
 		carry = count <= top + 1 && dst >> (top + 1 - count) & 1;
 		res = dst << count & emul_mask(size);
-		put_flag(flags, FLAG_OF, (res >> top & 1) != carry);
+		put_flag(flags, X86_EFLAGS_OF, (res >> top & 1) != carry);
 		break;
 	}
-	put_flag(flags, FLAG_CF, carry);
+	put_flag(flags, X86_EFLAGS_CF, carry);
 	put_szp(flags, size, res);
 	return res;
 }
@@ -208,8 +208,8 @@ u64 emul_shift_double(u8 op, unsigned int size, u64 dst, u64 src, unsigned int c
 		res = count == bits ? src : dst >> count | src << (bits - count);
 	}
 	res &= emul_mask(size);
-	put_flag(flags, FLAG_CF, carry);
-	put_flag(flags, FLAG_OF, (dst ^ res) >> top & 1);
+	put_flag(flags, X86_EFLAGS_CF, carry);
+	put_flag(flags, X86_EFLAGS_OF, (dst ^ res) >> top & 1);
 	put_szp(flags, size, res);
 	return res;
 }
@@ -218,7 +218,7 @@ u64 emul_bit(u8 op, unsigned int size, u64 dst, u64 bit, u64 *flags)
 {
 	u64 mask = 1ULL << (bit & top_bit(size));
 
-	put_flag(flags, FLAG_CF, dst & mask);
+	put_flag(flags, X86_EFLAGS_CF, dst & mask);
 	switch (op) {
 	case OP_BTS:
 		return dst | mask;
@@ -237,40 +237,40 @@ u64 emul_imul(unsigned int size, u64 a, u64 b, u64 *flags)
 	u64 res = (u64)wide & emul_mask(size);
 	bool lost = wide != (s64)emul_sext(res, size);
 
-	put_flag(flags, FLAG_CF, lost);
-	put_flag(flags, FLAG_OF, lost);
+	put_flag(flags, X86_EFLAGS_CF, lost);
+	put_flag(flags, X86_EFLAGS_OF, lost);
 	return res;
 }
 
 bool emul_condition(u8 cc, u64 flags)
 {
-	bool less = !(flags & FLAG_SF) != !(flags & FLAG_OF);
+	bool less = !(flags & X86_EFLAGS_SF) != !(flags & X86_EFLAGS_OF);
 	bool res;
 
 	switch (cc >> 1 & 7) {
 	case 0:
-		res = flags & FLAG_OF;
+		res = flags & X86_EFLAGS_OF;
 		break;
 	case 1:
-		res = flags & FLAG_CF;
+		res = flags & X86_EFLAGS_CF;
 		break;
 	case 2:
-		res = flags & FLAG_ZF;
+		res = flags & X86_EFLAGS_ZF;
 		break;
 	case 3:
-		res = flags & (FLAG_CF | FLAG_ZF);
+		res = flags & (X86_EFLAGS_CF | X86_EFLAGS_ZF);
 		break;
 	case 4:
-		res = flags & FLAG_SF;
+		res = flags & X86_EFLAGS_SF;
 		break;
 	case 5:
-		res = flags & FLAG_PF;
+		res = flags & X86_EFLAGS_PF;
 		break;
 	case 6:
 		res = less;
 		break;
 	default:
-		res = less || flags & FLAG_ZF;
+		res = less || flags & X86_EFLAGS_ZF;
 		break;
 	}
 	return res != (cc & 1);

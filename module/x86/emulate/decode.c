@@ -4,16 +4,6 @@
 
 #include "internal.h"
 
-#define PAGE_BYTES 4096
-
-#define CR4_LA57 (1ULL << 12)
-
-/* The REX bits. */
-#define REX_B 1
-#define REX_X 2
-#define REX_R 4
-#define REX_W 8
-
 /* What reading the instruction has come to; after an error every byte reads as 0. */
 struct cursor {
 	struct xvm_emul *e;
@@ -32,9 +22,7 @@ static int fetch_more(struct xvm_emul *e)
 	int got;
 
 	if (e->mode == EMUL_MODE_LONG64) {
-		unsigned int shift = e->cr4 & CR4_LA57 ? 64 - 57 : 64 - 48;
-
-		if ((u64)((s64)(linear << shift) >> shift) != linear)
+		if (!emul_canonical(e, linear))
 			return emul_fault_code(e, VEC_GP, 0);
 	} else {
 		if (linear > cs->limit)
@@ -158,7 +146,9 @@ static void set_sizes(struct cursor *c, u16 flags)
 
 static u64 ea16(struct cursor *c, unsigned int mod, unsigned int rm, u8 *seg)
 {
-	static const u8 base[8] = { REG_BX, REG_BX, REG_BP, REG_BP, REG_SI, REG_DI, REG_BP, REG_BX };
+	static const u8 base[8] = {
+		REG_BX, REG_BX, REG_BP, REG_BP, REG_SI, REG_DI, REG_BP, REG_BX,
+	};
 	static const u8 index[4] = { REG_SI, REG_DI, REG_SI, REG_DI };
 	u64 ea;
 

@@ -4,8 +4,6 @@
 
 #include "internal.h"
 
-#define SEG_DB 0x400
-
 static int load(struct xvm_emul *e, struct xvm_emul_operand *o)
 {
 	switch (o->kind) {
@@ -167,7 +165,7 @@ static int exec_cmpxchg(struct xvm_emul *e)
 	load(e, &d->src);
 	expect = emul_reg_read(e, &acc);
 	emul_alu(OP_CMP, d->op_size, expect, d->dst.val, &flags);
-	equal = flags & FLAG_ZF;
+	equal = flags & X86_EFLAGS_ZF;
 	/* Memory is written in either case, with what it held if they differ. */
 	val = equal ? d->src.val : d->dst.val;
 	if (d->dst.kind == EMUL_OPND_MEM) {
@@ -222,9 +220,9 @@ static int exec_cmpxchg_pair(struct xvm_emul *e)
 		return rc;
 
 	if (equal) {
-		e->rflags |= FLAG_ZF;
+		e->rflags |= X86_EFLAGS_ZF;
 	} else {
-		e->rflags &= ~FLAG_ZF;
+		e->rflags &= ~X86_EFLAGS_ZF;
 		e->regs[REG_AX] = old_lo;
 		e->regs[REG_DX] = old_hi;
 	}

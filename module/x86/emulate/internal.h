@@ -3,23 +3,28 @@
 #ifndef XVM_X86_EMULATE_INTERNAL_H
 #define XVM_X86_EMULATE_INTERNAL_H
 
+#include <asm/processor-flags.h>
+#include <linux/bits.h>
+
 #include "emulate.h"
+
+#define PAGE_BYTES 4096
+
+#define REX_B 1
+#define REX_X 2
+#define REX_R 4
+#define REX_W 8
+
+/* Segment attributes, as in the VMCB. */
+#define SEG_TYPE_RW 0x2 /* data: writable; code: readable */
+#define SEG_TYPE_DOWN 0x4 /* data: expands down */
+#define SEG_TYPE_CODE 0x8
+#define SEG_S 0x10
+#define SEG_P 0x80
+#define SEG_DB 0x400
 
 enum { REG_AX, REG_CX, REG_DX, REG_BX, REG_SP, REG_BP, REG_SI, REG_DI };
 
-#define FLAG_CF 0x0001ULL
-#define FLAG_FIXED 0x0002ULL
-#define FLAG_PF 0x0004ULL
-#define FLAG_AF 0x0010ULL
-#define FLAG_ZF 0x0040ULL
-#define FLAG_SF 0x0080ULL
-#define FLAG_DF 0x0400ULL
-#define FLAG_OF 0x0800ULL
-#define FLAG_IOPL 0x3000ULL
-#define FLAG_RF 0x10000ULL
-#define FLAGS_ARITH (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
-
-#define VEC_DE 0
 #define VEC_UD 6
 #define VEC_NM 7
 #define VEC_SS 12
@@ -27,7 +32,6 @@ enum { REG_AX, REG_CX, REG_DX, REG_BX, REG_SP, REG_BP, REG_SI, REG_DI };
 
 enum emul_op {
 	OP_NONE, /* not known here */
-	OP_UD, /* known to be invalid */
 	OP_GROUP, /* dst of the entry names the group */
 
 	OP_ADD,
@@ -136,6 +140,7 @@ const struct emul_entry *emul_lookup_group(const struct emul_entry *entry, u8 mo
 /* operand.c */
 u64 emul_mask(unsigned int size);
 u64 emul_sext(u64 val, unsigned int size);
+bool emul_canonical(const struct xvm_emul *e, u64 linear);
 int emul_fault(struct xvm_emul *e, u8 vector);
 int emul_fault_code(struct xvm_emul *e, u8 vector, u32 error);
 /* Segmentation: limit, rights, canonical form.  EMUL_OK or EMUL_FAULT; sets @linear in any case. */

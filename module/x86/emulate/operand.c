@@ -1,17 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Registers, segmentation and memory as operands. */
-#include <linux/string.h>
-
 #include "internal.h"
-
-#define CR4_LA57 (1ULL << 12)
-
-#define SEG_TYPE_RW 0x2 /* data: writable; code: readable */
-#define SEG_TYPE_DOWN 0x4 /* data: expands down */
-#define SEG_TYPE_CODE 0x8
-#define SEG_S 0x10
-#define SEG_P 0x80
-#define SEG_DB 0x400
 
 u64 emul_mask(unsigned int size)
 {
@@ -43,9 +32,9 @@ int emul_fault_code(struct xvm_emul *e, u8 vector, u32 error)
 	return EMUL_FAULT;
 }
 
-static bool canonical(const struct xvm_emul *e, u64 linear)
+bool emul_canonical(const struct xvm_emul *e, u64 linear)
 {
-	unsigned int shift = e->cr4 & CR4_LA57 ? 64 - 57 : 64 - 48;
+	unsigned int shift = e->cr4 & X86_CR4_LA57 ? 64 - 57 : 64 - 48;
 
 	return (u64)((s64)(linear << shift) >> shift) == linear;
 }
@@ -78,7 +67,7 @@ int emul_linearize(struct xvm_emul *e, unsigned int seg, u64 ea, unsigned int si
 
 	if (e->mode == EMUL_MODE_LONG64) {
 		*linear = ea + (seg >= EMUL_SEG_FS ? s->base : 0);
-		if (!canonical(e, *linear) || !canonical(e, *linear + size - 1))
+		if (!emul_canonical(e, *linear) || !emul_canonical(e, *linear + size - 1))
 			return emul_fault_code(e, vector, 0);
 		return EMUL_OK;
 	}
@@ -150,6 +139,6 @@ int emul_mem_cmpxchg(struct xvm_emul *e, unsigned int seg, u64 ea, const void *o
 void emul_commit(struct xvm_emul *e)
 {
 	e->rip = xvm_emul_wrap(e, e->rip + e->insn_len);
-	e->rflags &= ~FLAG_RF;
+	e->rflags &= ~X86_EFLAGS_RF;
 	e->committed = true;
 }

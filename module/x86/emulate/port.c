@@ -5,19 +5,20 @@
  */
 #include "internal.h"
 
-#define PAGE_BYTES 4096
-
 #define TSS_IO_MAP 102 /* where a TSS keeps the offset of its permission bitmap */
-#define SEG_P 0x80
 #define SEG_TSS_MASK 0x1d /* S and type but for the busy bit */
 #define SEG_TSS 0x09 /* 32- or 64-bit TSS */
 
 static int tss_read(struct xvm_emul *e, u64 offset, u16 *val)
 {
+	u64 linear = xvm_emul_wrap(e, e->tr.base + offset);
 	int rc;
 
+	if (e->mode == EMUL_MODE_LONG64 &&
+	    (!emul_canonical(e, linear) || !emul_canonical(e, linear + 1)))
+		return emul_fault_code(e, VEC_GP, 0);
 	e->implicit = true;
-	rc = e->ops->read(e, xvm_emul_wrap(e, e->tr.base + offset), val, sizeof(*val));
+	rc = e->ops->read(e, linear, val, sizeof(*val));
 	e->implicit = false;
 	return rc;
 }
@@ -30,7 +31,7 @@ static int check_permission(struct xvm_emul *e, u16 port, unsigned int size)
 
 	if (e->mode == EMUL_MODE_REAL)
 		return EMUL_OK;
-	if (e->mode != EMUL_MODE_VM86 && e->cpl <= (e->rflags & FLAG_IOPL) >> 12)
+	if (e->mode != EMUL_MODE_VM86 && e->cpl <= (e->rflags & X86_EFLAGS_IOPL) >> 12)
 		return EMUL_OK;
 	if (!(e->tr.attrib & SEG_P) || (e->tr.attrib & SEG_TSS_MASK) != SEG_TSS ||
 	    e->tr.limit < TSS_IO_MAP + 1)
@@ -58,8 +59,9 @@ static int exec_in_out(struct xvm_emul *e, bool in, unsigned int size)
 	u64 val = in ? 0 : e->regs[REG_AX] & emul_mask(size);
 	int rc = check_permission(e, port, size);
 
-	if (!rc)
-		rc = e->ops->pio(e, port, in, size, &val, &count);
+	if (rc)
+		return rc;
+	rc = e->ops->pio(e, port, in, size, &val, &count);
 	if (in ? rc != EMUL_OK : !emul_written(rc))
 		return rc;
 	if (in) {
@@ -78,7 +80,7 @@ static unsigned int burst_count(struct xvm_emul *e, unsigned int seg, u64 ea, un
 	u64 space = emul_mask(e->d.addr_size) - ea;
 	u64 count;
 
-	if (left == 1 || !e->burst || e->rflags & FLAG_DF)
+	if (left == 1 || !e->burst || e->rflags & X86_EFLAGS_DF)
 		return 1;
 	if (emul_linearize(e, seg, ea, size, write, linear))
 		return 1;
@@ -129,7 +131,7 @@ static int exec_string(struct xvm_emul *e, bool in, unsigned int size)
 	if (!emul_written(rc))
 		return rc;
 
-	if (e->rflags & FLAG_DF)
+	if (e->rflags & X86_EFLAGS_DF)
 		emul_addr_reg_set(e, reg, ea - (u64)count * size);
 	else
 		emul_addr_reg_set(e, reg, ea + (u64)count * size);

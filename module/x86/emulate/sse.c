@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* SSE moves between a register and memory. */
+#include <linux/kernel.h>
+
 #include "internal.h"
-
-#define CR0_EM (1ULL << 2)
-#define CR0_TS (1ULL << 3)
-#define CR4_OSFXSR (1ULL << 9)
-
-#define REX_R 4
-#define REX_W 8
 
 enum { LOAD, STORE };
 enum { ANY, ALIGNED };
@@ -50,7 +45,7 @@ static const struct sse_move *find_move(const struct xvm_emul_insn *d)
 {
 	unsigned int i;
 
-	for (i = 0; i < sizeof(moves) / sizeof(moves[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(moves); i++)
 		if (moves[i].opcode == (d->opcode & 0xff) && moves[i].prefix == d->prefix)
 			return &moves[i];
 	return NULL;
@@ -67,9 +62,9 @@ int emul_exec_sse(struct xvm_emul *e)
 
 	if (!move || d->dst.kind != EMUL_OPND_MEM || !e->ops->read_xmm || !e->ops->write_xmm)
 		return EMUL_UNHANDLED;
-	if (e->cr0 & CR0_EM || !(e->cr4 & CR4_OSFXSR))
+	if (e->cr0 & X86_CR0_EM || !(e->cr4 & X86_CR4_OSFXSR))
 		return emul_fault(e, VEC_UD);
-	if (e->cr0 & CR0_TS)
+	if (e->cr0 & X86_CR0_TS)
 		return emul_fault(e, VEC_NM);
 
 	size = move->size;

@@ -25,7 +25,7 @@ void emul_rep_step(struct xvm_emul *e, u64 count, bool stop)
 
 static void advance(struct xvm_emul *e, unsigned int reg)
 {
-	u64 step = e->rflags & FLAG_DF ? -(u64)e->d.op_size : e->d.op_size;
+	u64 step = e->rflags & X86_EFLAGS_DF ? -(u64)e->d.op_size : e->d.op_size;
 
 	emul_addr_reg_set(e, reg, emul_addr_reg(e, reg) + step);
 }
@@ -67,7 +67,7 @@ int emul_exec_string(struct xvm_emul *e)
 		break;
 	default: /* OP_CMPS, OP_SCAS */
 		emul_alu(OP_CMP, d->op_size, a, b, &e->rflags);
-		stop = !(e->rflags & FLAG_ZF) == (d->rep == 0xf3);
+		stop = !(e->rflags & X86_EFLAGS_ZF) == (d->rep == 0xf3);
 		break;
 	}
 	if (uses_si)

@@ -191,12 +191,15 @@ static const struct emul_entry map_0f[256] = {
 	[0xe7] = ENTRY(SSE, RM, NONE, F_MODRM),
 };
 
-static const struct emul_entry unknown;
+/* 0F 38 F0 and F1. */
+static const struct emul_entry movbe[2] = {
+	ENTRY(MOVBE, REG, RM, F_MODRM | F_WRITE | F_MEM),
+	ENTRY(MOVBE, RM, REG, F_MODRM | F_WRITE | F_MEM),
+};
 
 const struct emul_entry *emul_lookup(u16 opcode)
 {
-	static const struct emul_entry movbe_load = ENTRY(MOVBE, REG, RM, F_MODRM | F_WRITE | F_MEM);
-	static const struct emul_entry movbe_store = ENTRY(MOVBE, RM, REG, F_MODRM | F_WRITE | F_MEM);
+	static const struct emul_entry unknown;
 
 	switch (opcode >> 8) {
 	case 0:
@@ -204,9 +207,7 @@ const struct emul_entry *emul_lookup(u16 opcode)
 	case 1:
 		return &map_0f[opcode & 0xff];
 	default:
-		if (opcode == 0x2f0)
-			return &movbe_load;
-		return opcode == 0x2f1 ? &movbe_store : &unknown;
+		return opcode == 0x2f0 || opcode == 0x2f1 ? &movbe[opcode & 1] : &unknown;
 	}
 }
 

@@ -14,6 +14,7 @@ int main(int argc, char **argv)
 	tap_note("%u instances of each form, seed %llu", cases, rnd_state);
 	if (diff_suite(cases))
 		return 1;
+	vector_suite();
 	gpt_suite(cases / 50);
 	return tap_end() ? 1 : 0;
 }

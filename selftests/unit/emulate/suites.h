@@ -3,7 +3,7 @@
 #define SUITES_H
 
 int diff_suite(unsigned int cases);
-void modes_suite(void);
+void vector_suite(void);
 void gpt_suite(unsigned int tables);
 
 #endif
