@@ -27,6 +27,15 @@ struct dentry;
 	X(remote_tlb_flush_requests, CUMULATIVE, NONE)	\
 	X(remote_tlb_flush_ipis, CUMULATIVE, NONE)
 
+/* Of struct memslot_stats, shown as memslot_NAME among the VM's. */
+#define XVM_MEMSLOT_STATS(X)				\
+	X(updates, CUMULATIVE, NONE)			\
+	X(changes, CUMULATIVE, NONE)			\
+	X(grace_skipped, CUMULATIVE, NONE)		\
+	X(grace_polled, CUMULATIVE, NONE)		\
+	X(grace_waited, CUMULATIVE, NONE)		\
+	X(grace_deferred, CUMULATIVE, NONE)
+
 #define XVM_VCPU_STATS(X)				\
 	X(exits, CUMULATIVE, NONE)			\
 	X(io_exits, CUMULATIVE, NONE)			\
@@ -62,10 +71,25 @@ struct xvm_vcpu_stat {
 #undef X
 };
 
-/* Per-VM part of observe/: the VM's debugfs folder. */
+enum {
+#define X(name, type, unit) + 1
+	XVM_NR_VM_STATS = 0 XVM_VM_STATS(X) XVM_MEMSLOT_STATS(X),
+	XVM_NR_VCPU_STATS = 0 XVM_VCPU_STATS(X),
+#undef X
+};
+
+/* What a debugfs file shows: a statistic of the VM, or the sum of one over its vCPUs. */
+struct xvm_stat_file {
+	struct xvm *xvm;
+	unsigned int index;
+};
+
+/* Per-VM part of observe/. */
 struct xvm_observe {
+	pid_t pid;		/* the creator's */
 	struct dentry *dir;
-	char name[32];
+	struct xvm_stat_file vm_files[XVM_NR_VM_STATS];
+	struct xvm_stat_file vcpu_files[XVM_NR_VCPU_STATS];
 };
 
 int xvm_observe_init(void);		/* module load: /sys/kernel/debug/xvm */
@@ -73,7 +97,8 @@ void xvm_observe_exit(void);
 void xvm_observe_vm_create(struct xvm *xvm, int fd);	/* folder PID-FD, as KVM names it */
 void xvm_observe_vm_destroy(struct xvm *xvm);
 
-int xvm_vm_stats_fd(struct xvm *xvm);		/* new descriptor, holds a VM reference; or -errno */
+/* A new descriptor, which holds a reference to the VM, or -errno. */
+int xvm_vm_stats_fd(struct xvm *xvm);
 int xvm_vcpu_stats_fd(struct xvm_vcpu *vcpu);
 
 #endif

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /sys/kernel/debug/xvm/PID-FD/: a file for each statistic of a VM, and for
+ * the sum of each over its vCPUs.  A VM goes without if they can't be made.
+ */
+#include <linux/debugfs.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/sched.h>
+
+#include "internal.h"
+
+static struct dentry *debugfs_root;
+/* Between looking whether a name is taken and taking it. */
+static DEFINE_MUTEX(name_lock);
+
+static int vm_stat_get(void *data, u64 *value)
+{
+	const struct xvm_stat_file *stat = data;
+
+	*value = stat_value(&vm_stat_entries[stat->index], stat->xvm);
+	return 0;
+}
+
+static int vcpu_stat_get(void *data, u64 *value)
+{
+	const struct xvm_stat_file *stat = data;
+	struct xvm_vcpu *vcpu;
+	unsigned long i;
+	u64 sum = 0;
+
+	xvm_for_each_vcpu(i, vcpu, stat->xvm)
+		sum += stat_value(&vcpu_stat_entries[stat->index], vcpu);
+	*value = sum;
+	return 0;
+}
+
+/*
+ * The VM may be on its way out: its last reference is gone, and debugfs_remove()
+ * waits for us.  So taking a reference comes last: once we hold one, nothing
+ * here can fail and make us the one who drops the last.
+ */
+static int stat_open(struct inode *inode, struct file *file,
+		     int (*get)(void *data, u64 *value))
+{
+	struct xvm_stat_file *stat = inode->i_private;
+	int err;
+
+	err = simple_attr_open(inode, file, get, NULL, "%llu\n");
+	if (err)
+		return err;
+	if (!refcount_inc_not_zero(&stat->xvm->refs)) {
+		simple_attr_release(inode, file);
+		return -ENOENT;
+	}
+	return 0;
+}
+
+static int vm_stat_open(struct inode *inode, struct file *file)
+{
+	return stat_open(inode, file, vm_stat_get);
+}
+
+static int vcpu_stat_open(struct inode *inode, struct file *file)
+{
+	return stat_open(inode, file, vcpu_stat_get);
+}
+
+static int stat_release(struct inode *inode, struct file *file)
+{
+	struct xvm_stat_file *stat = inode->i_private;
+
+	simple_attr_release(inode, file);
+	xvm_put(stat->xvm);
+	return 0;
+}
+
+static const struct file_operations vm_stat_fops = {
+	.owner = THIS_MODULE,
+	.open = vm_stat_open,
+	.release = stat_release,
+	.read = simple_attr_read,
+	.llseek = default_llseek,
+};
+
+static const struct file_operations vcpu_stat_fops = {
+	.owner = THIS_MODULE,
+	.open = vcpu_stat_open,
+	.release = stat_release,
+	.read = simple_attr_read,
+	.llseek = default_llseek,
+};
+
+static void create_files(struct xvm *xvm, struct xvm_stat_file *files,
+			 const struct stat_entry *entries, unsigned int nr,
+			 const struct file_operations *fops)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		files[i].xvm = xvm;
+		files[i].index = i;
+		debugfs_create_file(entries[i].name, 0444, xvm->observe.dir, &files[i], fops);
+	}
+}
+
+void xvm_observe_vm_create(struct xvm *xvm, int fd)
+{
+	struct xvm_observe *observe = &xvm->observe;
+	struct dentry *taken;
+	char name[32];
+
+	observe->pid = task_pid_nr(current);
+	snprintf(name, sizeof(name), "%d-%d", observe->pid, fd);
+
+	mutex_lock(&name_lock);
+	/* A VM can outlive its descriptor, whose number then goes to another. */
+	taken = debugfs_lookup(name, debugfs_root);
+	dput(taken);
+	if (!taken)
+		observe->dir = debugfs_create_dir(name, debugfs_root);
+	mutex_unlock(&name_lock);
+	if (IS_ERR_OR_NULL(observe->dir))
+		return;
+
+	create_files(xvm, observe->vm_files, vm_stat_entries, XVM_NR_VM_STATS, &vm_stat_fops);
+	create_files(xvm, observe->vcpu_files, vcpu_stat_entries, XVM_NR_VCPU_STATS,
+		     &vcpu_stat_fops);
+}
+
+void xvm_observe_vm_destroy(struct xvm *xvm)
+{
+	debugfs_remove(xvm->observe.dir);
+}
+
+int xvm_observe_init(void)
+{
+	debugfs_root = debugfs_create_dir("xvm", NULL);
+	return 0;
+}
+
+void xvm_observe_exit(void)
+{
+	debugfs_remove(debugfs_root);
+}

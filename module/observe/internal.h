@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the files of observe/ share. */
+#ifndef XVM_OBSERVE_INTERNAL_H
+#define XVM_OBSERVE_INTERNAL_H
+
+#include "../xvm.h"
+
+/* One statistic of an object, a VM or a vCPU: 64 bits somewhere in it, an atomic64_t or a u64. */
+struct stat_entry {
+	const char *name;
+	u32 flags;		/* KVM_STATS_* */
+	u32 offset;
+};
+
+/* stats.c; in the order of the lists in stats.h */
+extern const struct stat_entry vm_stat_entries[XVM_NR_VM_STATS];
+extern const struct stat_entry vcpu_stat_entries[XVM_NR_VCPU_STATS];
+
+static inline u64 stat_value(const struct stat_entry *entry, const void *object)
+{
+	return READ_ONCE(*(const u64 *)(object + entry->offset));
+}
+
+#endif

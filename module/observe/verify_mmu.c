@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Invariants of the guest's page tables.  Two walks:
+ *
+ * The first looks at each leaf: it lies in a slot, may be written only if the
+ * slot and the host let it, and maps the page that the host maps there.  While
+ * mmu.lock is held for reading no invalidation can begin, and the host changes
+ * a mapping only after one has: so outside the range of those under way, what
+ * the host's tables say now is what they said when the leaf was made.
+ *
+ * The second counts leaves and tables, which only means something for a moment
+ * in which nothing was added and nothing that was taken away is still counted.
+ */
+#include <linux/mm.h>
+#include <linux/pgtable.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/workqueue.h>
+
+#include "../xvm.h"
+#include "verify.h"
+
+/* Entries between two breaks of the lock, so that neither host nor faults wait for long. */
+#define BATCH		1024
+/* Table pages that are counted in one go, everybody kept out: some milliseconds. */
+#define MAX_EXCLUSIVE	2048
+#define COUNT_ATTEMPTS	64
+
+/* A leaf that is being looked at. */
+struct leaf {
+	u64 pte;
+	u64 gfn;
+	u64 pages;
+	unsigned int level;
+};
+
+/*
+ * A walk in batches.  It visits links and leaves in order of gfn, and of
+ * falling level where the gfn is the same; after a break it starts over where
+ * it was, and passes by what it has seen.
+ */
+struct tour {
+	struct xvm_walk walk;
+	struct verify *verify;
+	void (*check)(struct tour *tour, const struct leaf *leaf);	/* or NULL: just count */
+	u64 seen_gfn;
+	unsigned int seen_level;
+	unsigned int quota;
+
+	struct xvm_pgtable_count count;
+	struct memslot *slot;		/* that the last leaf was in */
+};
+
+static enum xvm_walk_answer tour_visit(struct xvm_walk *walk, u64 *pte, u64 val, u64 gfn,
+				       unsigned int level, enum xvm_walk_visit why)
+{
+	struct tour *tour = container_of(walk, struct tour, walk);
+
+	if (gfn < tour->seen_gfn || (gfn == tour->seen_gfn && level >= tour->seen_level))
+		return XVM_WALK_ON;
+	if (!tour->quota)
+		return XVM_WALK_STOP;
+	tour->quota--;
+	tour->seen_gfn = gfn;
+	tour->seen_level = level;
+
+	if (why == XVM_WALK_TABLE) {
+		tour->count.tables++;
+		return XVM_WALK_ON;
+	}
+	tour->count.leaves[level]++;
+	if (tour->check) {
+		const struct leaf leaf = {
+			.pte = val,
+			.gfn = gfn,
+			.pages = xvm_level_pages(level),
+			.level = level,
+		};
+
+		tour->check(tour, &leaf);
+	}
+	return XVM_WALK_ON;
+}
+
+static void tour_init(struct tour *tour, struct verify *verify)
+{
+	*tour = (struct tour) {
+		.walk = {
+			.visit = tour_visit,
+			.visits = XVM_WALK_LEAF | XVM_WALK_TABLE,
+			.end = 1ULL << (XVM_PGT_BITS * verify->xvm->mmu.pgt.levels),
+		},
+		.verify = verify,
+		.seen_level = UINT_MAX,
+		.count.tables = 1,	/* the root, which no link leads to */
+	};
+}
+
+/* One batch; mmu.lock held. True: there is more. */
+static bool tour_go(struct tour *tour, unsigned int quota)
+{
+	tour->quota = quota;
+	tour->walk.start = tour->seen_gfn;
+	return xvm_pgtable_walk(&tour->verify->xvm->mmu.pgt, &tour->walk);
+}
+
+/* All of it, in batches, under mmu.lock for reading. */
+static int tour_take(struct tour *tour)
+{
+	rwlock_t *lock = &tour->verify->xvm->mmu.lock;
+	bool more;
+
+	do {
+		read_lock(lock);
+		more = tour_go(tour, BATCH);
+		read_unlock(lock);
+		cond_resched();
+		if (more && signal_pending(current))
+			return -EINTR;
+	} while (more);
+	return 0;
+}
+
+/* What the host maps at an address: found without a lock, the tables kept by IRQs off. */
+struct host_entry {
+	bool present;
+	bool writable;
+	u64 pfn;
+	u64 pages;		/* from here to the end of what the entry maps */
+};
+
+static void host_leaf(struct host_entry *entry, unsigned long hva, unsigned long size, u64 pfn,
+		      bool writable)
+{
+	entry->present = true;
+	entry->writable = writable;
+	entry->pfn = pfn + ((hva & (size - 1)) >> PAGE_SHIFT);
+	entry->pages = (size - (hva & (size - 1))) >> PAGE_SHIFT;
+}
+
+static void host_walk(struct host_entry *entry, unsigned long hva)
+{
+	pgd_t pgd = READ_ONCE(*pgd_offset(current->mm, hva));
+	p4d_t p4d;
+	pud_t pud;
+	pmd_t pmd;
+	pte_t pte;
+
+	if (pgd_none(pgd) || !pgd_present(pgd))
+		return;
+	p4d = READ_ONCE(*p4d_offset(&pgd, hva));
+	if (p4d_none(p4d) || !p4d_present(p4d))
+		return;
+	pud = READ_ONCE(*pud_offset(&p4d, hva));
+	if (pud_none(pud) || !pud_present(pud))
+		return;
+	if (pud_leaf(pud)) {
+		host_leaf(entry, hva, PUD_SIZE, pud_pfn(pud), pud_write(pud));
+		return;
+	}
+	pmd = READ_ONCE(*pmd_offset(&pud, hva));
+	if (pmd_none(pmd) || !pmd_present(pmd))
+		return;
+	if (pmd_leaf(pmd)) {
+		host_leaf(entry, hva, PMD_SIZE, pmd_pfn(pmd), pmd_write(pmd));
+		return;
+	}
+	pte = READ_ONCE(*pte_offset_kernel(&pmd, hva));
+	if (pte_present(pte))
+		host_leaf(entry, hva, PAGE_SIZE, pte_pfn(pte), pte_write(pte));
+}
+
+static void host_lookup(struct host_entry *entry, unsigned long hva)
+{
+	unsigned long flags;
+
+	*entry = (struct host_entry) {};
+	local_irq_save(flags);
+	host_walk(entry, hva);
+	local_irq_restore(flags);
+}
+
+static bool being_invalidated(const struct xvm_mmu *mmu, unsigned long hva, u64 pages)
+{
+	return mmu->notifiers_active && hva <= mmu->hva_last &&
+	       hva + (pages << PAGE_SHIFT) - 1 >= mmu->hva_start;
+}
+
+#define violated(verify, slot, leaf, fmt, ...)					\
+	verify_violated(verify, "slot %u gfn 0x%llx level %u: " fmt, (slot)->id,	\
+			(leaf)->gfn, (leaf)->level, ##__VA_ARGS__)
+
+/* One step for each entry of the host in the leaf's range: mostly one. */
+static void check_host(struct verify *verify, const struct memslot *slot, const struct leaf *leaf)
+{
+	unsigned long hva = memslot_gfn_to_hva(slot, leaf->gfn);
+	u64 pfn = xvm_pte_pfn(leaf->pte);
+	struct host_entry host;
+	u64 done;
+
+	if (being_invalidated(&verify->xvm->mmu, hva, leaf->pages))
+		return;
+
+	for (done = 0; done < leaf->pages; done += host.pages) {
+		host_lookup(&host, hva + (done << PAGE_SHIFT));
+		if (!host.present) {
+			violated(verify, slot, leaf, "maps pfn 0x%llx, but the host no page",
+				 pfn + done);
+			return;
+		}
+		if (host.pfn != pfn + done) {
+			violated(verify, slot, leaf, "maps pfn 0x%llx, expected the host's 0x%llx",
+				 pfn + done, host.pfn);
+			return;
+		}
+		if (leaf->pte & XVM_PTE_WRITE && !host.writable) {
+			violated(verify, slot, leaf, "writable, but read-only in the host");
+			return;
+		}
+	}
+}
+
+static void check_leaf(struct tour *tour, const struct leaf *leaf)
+{
+	struct verify *verify = tour->verify;
+	struct memslot *slot = tour->slot;
+
+	if (!slot || !memslot_holds(slot, leaf->gfn)) {
+		slot = memslot_by_gfn(memslots_active(&verify->xvm->memslots, 0), leaf->gfn);
+		tour->slot = slot;
+	}
+	if (!slot) {
+		verify_violated(verify, "gfn 0x%llx level %u: leaf 0x%llx, but no slot", leaf->gfn,
+				leaf->level, leaf->pte);
+		return;
+	}
+	if (leaf->gfn + leaf->pages > memslot_end_gfn(slot)) {
+		violated(verify, slot, leaf, "leaf 0x%llx ends at gfn 0x%llx, the slot at 0x%llx",
+			 leaf->pte, leaf->gfn + leaf->pages, memslot_end_gfn(slot));
+		return;
+	}
+	if (xvm_pte_pfn(leaf->pte) & (leaf->pages - 1)) {
+		violated(verify, slot, leaf, "leaf 0x%llx has an unaligned pfn", leaf->pte);
+		return;
+	}
+	if (leaf->pte & XVM_PTE_WRITE && slot->flags & KVM_MEM_READONLY) {
+		violated(verify, slot, leaf, "leaf 0x%llx is writable, but the slot read-only",
+			 leaf->pte);
+		return;
+	}
+	check_host(verify, slot, leaf);
+}
+
+/* The counters and, for whether they are comparable, what moves with every zap. */
+struct snapshot {
+	u64 leaves[4];
+	u64 tables;
+	u64 tlb_gen;
+};
+
+/*
+ * mmu.lock held for writing: all faults have counted what they mapped.  False:
+ * tables on their way back are still counted; zap_flush() alone adds to them.
+ */
+static bool take_snapshot(struct xvm *xvm, struct snapshot *snap)
+{
+	struct xvm_zap_queue *queue = &xvm->mmu.zapped;
+	bool idle;
+
+	spin_lock(&queue->lock);
+	idle = list_empty(&queue->detached) && list_empty(&queue->freeable);
+	spin_unlock(&queue->lock);
+	/* No memslot update frees any by itself: memslots.lock is ours. */
+	if (!idle || work_busy(&queue->work))
+		return false;
+
+	*snap = (struct snapshot) {
+		.leaves[1] = atomic64_read(&xvm->stat.pages_4k),
+		.leaves[2] = atomic64_read(&xvm->stat.pages_2m),
+		.leaves[3] = atomic64_read(&xvm->stat.pages_1g),
+		.tables = atomic64_read(&xvm->stat.table_pages),
+		.tlb_gen = atomic64_read(&xvm->mmu.tlb_gen),
+	};
+	return true;
+}
+
+static void compare(struct verify *verify, const struct xvm_pgtable_count *found,
+		    const struct snapshot *snap)
+{
+	unsigned int level;
+
+	verify->result.table_pages = found->tables;
+	if (found->tables != snap->tables)
+		verify_violated(verify, "%llu table pages, counted as %llu", found->tables,
+				snap->tables);
+	for (level = 1; level < ARRAY_SIZE(snap->leaves); level++) {
+		verify->result.leaves += found->leaves[level];
+		if (found->leaves[level] != snap->leaves[level])
+			verify_violated(verify, "%llu leaves of level %u, counted as %llu",
+					found->leaves[level], level, snap->leaves[level]);
+	}
+}
+
+/* One attempt: 0, or -EAGAIN if it says nothing since something moved. */
+static int count_once(struct verify *verify)
+{
+	struct xvm *xvm = verify->xvm;
+	struct snapshot before, after;
+	struct tour tour;
+	bool quiet;
+	int err;
+
+	tour_init(&tour, verify);
+	flush_work(&xvm->mmu.zapped.work);
+
+	write_lock(&xvm->mmu.lock);
+	quiet = take_snapshot(xvm, &before);
+	if (quiet && before.tables <= MAX_EXCLUSIVE) {
+		tour_go(&tour, UINT_MAX);
+		write_unlock(&xvm->mmu.lock);
+		compare(verify, &tour.count, &before);
+		return 0;
+	}
+	write_unlock(&xvm->mmu.lock);
+	if (!quiet)
+		return -EAGAIN;
+
+	/* Too many to keep everybody out: see whether anything moved meanwhile. */
+	err = tour_take(&tour);
+	if (err)
+		return err;
+	write_lock(&xvm->mmu.lock);
+	quiet = take_snapshot(xvm, &after);
+	write_unlock(&xvm->mmu.lock);
+	if (!quiet || memcmp(&before, &after, sizeof(before)))
+		return -EAGAIN;
+	compare(verify, &tour.count, &before);
+	return 0;
+}
+
+int verify_mmu(struct verify *verify)
+{
+	unsigned int attempt;
+	struct tour tour;
+	int err;
+
+	tour_init(&tour, verify);
+	tour.check = check_leaf;
+	err = tour_take(&tour);
+	if (err)
+		return err;
+
+	for (attempt = 0; attempt < COUNT_ATTEMPTS; attempt++) {
+		err = count_once(verify);
+		if (err != -EAGAIN)
+			break;
+		cond_resched();
+	}
+	return err;
+}
