@@ -7,6 +7,8 @@
 #define XVM_COMPAT_H
 
 #include <linux/mm.h>
+#include <linux/printk.h>
+#include <asm/cpufeature.h>
 
 #include "compat-config.h"
 
@@ -41,6 +43,18 @@ static inline int xvm_follow_pfnmap(struct vm_area_struct *vma, unsigned long hv
 	pte_unmap_unlock(ptep, ptl);
 #endif
 	return 0;
+}
+
+/* Deliver #MC to the host's handler.  Under FRED INT n can't stand in for an exception. */
+static inline void xvm_host_machine_check(void)
+{
+#ifdef HAVE_FEATURE_FRED
+	if (cpu_feature_enabled(X86_FEATURE_FRED)) {
+		pr_emerg("machine check while a guest ran\n");
+		return;
+	}
+#endif
+	asm volatile("int $18");
 }
 
 #endif

@@ -4,6 +4,7 @@
  * how zapped ones go back.
  */
 #include <linux/gfp.h>
+#include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
 

@@ -71,32 +71,49 @@ struct xvm_events {
 	bool triple_fault;
 };
 
-/* Why the last KVM_RUN left for user space, and what its answer completes. */
+/* What user space has been asked for, and what its answer completes at the next KVM_RUN. */
 enum xvm_pending_io {
 	XVM_IO_NONE,
-	XVM_IO_PIO_IN,			/* copy run's data into RAX */
-	XVM_IO_PIO_DONE,		/* an OUT: only step over it */
-	XVM_IO_EMULATE,			/* emulate the instruction again with the answer */
-	XVM_IO_MMIO_WRITE,		/* further fragments of a write may follow */
+	XVM_IO_PIO_IN,		/* copy the answer into RAX, step over the instruction */
+	XVM_IO_PIO_OUT,		/* step over the instruction */
+	XVM_IO_STRING_IN,	/* emulate again, with the answer */
+	XVM_IO_MMIO_READ,	/* likewise */
+	XVM_IO_MMIO_WRITE,	/* hand out the next piece, if any */
 };
 
-#define XVM_MMIO_MAX	64		/* bytes that one instruction moves at most */
+/* An exit moves eight bytes at most; an instruction, 16 bytes twice that may each cross a page. */
+#define XVM_MMIO_FRAGS	6
+
+struct xvm_mmio_frag {
+	u64 gpa;
+	u8 len;
+	u8 data[8];
+};
 
 /*
- * MMIO of the instruction being emulated.  Reads: what user space answered so
- * far, replayed when the instruction is emulated again.  Writes: what is still
- * to be handed out, eight bytes an exit.
+ * I/O of the instruction under emulation.  An instruction that reads MMIO is
+ * given up, and emulated again when user space has answered: then its reads, in
+ * the same order, find the answers here.  Writes are queued and handed out
+ * once the instruction is done.
  */
-struct xvm_mmio {
-	u64 gpa;
-	unsigned int len;		/* of the whole access */
-	unsigned int done;		/* bytes that user space has answered or taken */
-	bool is_write;
-	bool active;
-	u8 data[XVM_MMIO_MAX];
+struct xvm_io {
+	enum xvm_pending_io pending;
+	u64 rip;			/* linear address of the instruction that waits */
+	u64 next_rip;			/* of an IN or OUT */
+	u16 port;
+	u8 size;
+	bool string_done;		/* data of a string IN is there, for size * count bytes */
+	unsigned int count;
+
+	unsigned int nr_reads;		/* answered */
+	unsigned int next_read;		/* of the emulation going on */
+	struct xvm_mmio_frag reads[XVM_MMIO_FRAGS];
+
+	unsigned int nr_writes;
+	unsigned int next_write;
+	struct xvm_mmio_frag writes[XVM_MMIO_FRAGS];
 };
 
-struct xvm_fpu;				/* fpu.c */
 struct xvm_lapic;			/* lapic.c */
 
 struct xvm_vcpu_arch {
@@ -112,11 +129,10 @@ struct xvm_vcpu_arch {
 	u32 mp_state;
 
 	struct xvm_events events;
-	enum xvm_pending_io pending_io;
-	u64 pending_rip;		/* rip of the instruction the exit belongs to */
-	u64 next_rip;			/* of an IN or OUT that waits for user space */
-	struct xvm_mmio mmio;
+	struct xvm_io io;
+	bool in_section;		/* preemption is off: no sleeping */
 
+	bool last_ran;			/* has been run once: its CPUID is settled */
 	struct kvm_cpuid_entry2 *cpuid;
 	int nr_cpuid;
 	u64 cr4_allowed;		/* by the guest's CPUID */
@@ -125,8 +141,9 @@ struct xvm_vcpu_arch {
 	u8 maxphyaddr;
 
 	u64 xcr0;
-	struct xvm_fpu *fpu;
+	u64 *fpu;			/* XSAVE area, see fpu.c */
 	u32 pkru;
+	u32 host_pkru;			/* around the world switch */
 
 	/* MSRs that neither hardware nor another module of xvm keeps */
 	u64 tsc_aux;

@@ -27,10 +27,9 @@ enum xvm_exit_result {
 struct xvm_vendor_ops {
 	const char *name;
 
-	int (*vm_init)(struct xvm *xvm);
 	int (*vcpu_create)(struct xvm_vcpu *vcpu);
 	void (*vcpu_destroy)(struct xvm_vcpu *vcpu);
-	void (*vcpu_reset)(struct xvm_vcpu *vcpu);
+	void (*vcpu_reset)(struct xvm_vcpu *vcpu);	/* control state; registers follow */
 
 	void (*section_enter)(struct xvm_vcpu *vcpu);		/* preemption just went off */
 	void (*section_leave)(struct xvm_vcpu *vcpu);		/* [section] leave no trace */

@@ -63,6 +63,8 @@ int xvm_set_msr(struct xvm_vcpu *vcpu, u32 index, u64 val, bool host);
 long xvm_msr_dev_ioctl(unsigned int cmd, void __user *arg);	/* the index lists, feature MSRs */
 long xvm_msr_vcpu_ioctl(struct xvm_vcpu *vcpu, unsigned int cmd, void __user *arg);
 u64 xvm_guest_tsc(struct xvm_vcpu *vcpu);
+long xvm_set_tsc_khz(struct xvm_vcpu *vcpu, unsigned long khz);
+long xvm_set_default_tsc_khz(struct xvm *xvm, unsigned long khz);
 
 /* lapic.c: registers of the in-kernel local APIC */
 int xvm_lapic_create(struct xvm_vcpu *vcpu);
@@ -78,7 +80,8 @@ u64 xvm_lapic_get_tpr(struct xvm_vcpu *vcpu);		/* as CR8 shows it */
 void xvm_lapic_set_tpr(struct xvm_vcpu *vcpu, u64 cr8);
 
 /* fpu.c */
-int xvm_fpu_init(void);
+int xvm_fpu_init(void);				/* after xvm_cpuid_init() */
+void xvm_fpu_exit(void);
 int xvm_fpu_create(struct xvm_vcpu *vcpu);
 void xvm_fpu_destroy(struct xvm_vcpu *vcpu);
 void xvm_fpu_reset(struct xvm_vcpu *vcpu, bool init);
@@ -114,21 +117,34 @@ static inline void xvm_queue_ud(struct xvm_vcpu *vcpu)
 	xvm_queue_exception(vcpu, 6, false, 0);
 }
 
-/* access.c: guest memory as the guest addresses it */
+/*
+ * access.c: guest memory as the guest addresses it.  In a section (arch.in_section)
+ * these don't sleep, and fail where they would have to.
+ */
 struct xvm_gpt_result;
 int xvm_read_gpa(struct xvm_vcpu *vcpu, u64 gpa, void *buf, unsigned int len);	/* -EFAULT: no memory */
 int xvm_write_gpa(struct xvm_vcpu *vcpu, u64 gpa, const void *buf, unsigned int len);
+/* 0; -EAGAIN: memory doesn't hold old; -EFAULT.  size: 1, 2, 4, 8, aligned to it */
+int xvm_cmpxchg_gpa(struct xvm_vcpu *vcpu, u64 gpa, u64 old, u64 new, unsigned int size);
 int xvm_translate(struct xvm_vcpu *vcpu, u64 gva, u32 access, struct xvm_gpt_result *res);
-int xvm_fetch_insn(struct xvm_vcpu *vcpu, u8 *buf, unsigned int max);	/* bytes at RIP, or <0 */
+u64 xvm_linear_rip(struct xvm_vcpu *vcpu);
+int xvm_fetch_insn(struct xvm_vcpu *vcpu, u8 *buf, unsigned int max);	/* bytes at RIP, or -errno */
+int xvm_ioctl_translate(struct xvm_vcpu *vcpu, struct kvm_translation *tr);
 
-/* emulator.c: the instruction emulator bound to a vCPU. 1: go on, 0: exit, <0: errno */
+/* emulator.c: the instruction emulator bound to a vCPU.  1: go on, 0: exit, <0: errno */
 int xvm_emulate(struct xvm_vcpu *vcpu);
-int xvm_emulate_complete(struct xvm_vcpu *vcpu);	/* user space has answered kvm_run */
-int xvm_skip_insn(struct xvm_vcpu *vcpu);		/* where hardware doesn't tell its length */
+void xvm_skip_to(struct xvm_vcpu *vcpu, u64 rip);
 int xvm_internal_error(struct xvm_vcpu *vcpu, const u8 *insn, unsigned int len);
 
-/* io.c: port I/O */
+/* io.c: exits for port I/O, MMIO and memory faults, and their completion by user space */
 int xvm_pio_exit(struct xvm_vcpu *vcpu, u16 port, bool in, unsigned int size, u64 next_rip);
-int xvm_pio_complete(struct xvm_vcpu *vcpu);
+int xvm_memory_fault(struct xvm_vcpu *vcpu, u64 gpa, int err);
+int xvm_complete_io(struct xvm_vcpu *vcpu);	/* first thing of KVM_RUN; as xvm_emulate */
+/* MMIO of the instruction under emulation: EMUL_ codes */
+int xvm_mmio_read(struct xvm_vcpu *vcpu, u64 gpa, void *buf, unsigned int len);
+int xvm_mmio_write(struct xvm_vcpu *vcpu, u64 gpa, const void *buf, unsigned int len);
+int xvm_mmio_exit(struct xvm_vcpu *vcpu);	/* hand out what is queued; as xvm_emulate */
+int xvm_string_pio(struct xvm_vcpu *vcpu, u16 port, bool in, unsigned int size, void *data,
+		   unsigned int *count);
 
 #endif

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Guest memory from the kernel: by guest-physical address through the
+ * memslots, by virtual address through the guest's own page tables.
+ *
+ * An access goes by user address, as the host process's own would, so it needs
+ * no page held and no leaf.  It stays inside a read section of the memslots: an
+ * update that takes the memory away waits for it.
+ */
+#include <linux/uaccess.h>
+
+#include "gpt.h"
+#include "x86.h"
+
+/* User address of gpa, for len bytes in one page.  -EFAULT: no memory, or not for writing. */
+static int gpa_to_hva(struct xvm_vcpu *vcpu, u64 gpa, bool write, unsigned long *hva)
+{
+	struct memslot_set *set = memslots_active(&vcpu->xvm->memslots, 0);
+	struct memslot *slot = memslot_by_gfn_cached(set, gpa >> PAGE_SHIFT, &vcpu->slot_cache);
+
+	if (!slot || (write && (slot->flags & KVM_MEM_READONLY)))
+		return -EFAULT;
+	*hva = memslot_gfn_to_hva(slot, gpa >> PAGE_SHIFT) + offset_in_page(gpa);
+	return 0;
+}
+
+static int copy_in(struct xvm_vcpu *vcpu, void *buf, unsigned long hva, unsigned int len)
+{
+	if (!vcpu->arch.in_section)
+		return copy_from_user(buf, (void __user *)hva, len) ? -EFAULT : 0;
+	return copy_from_user_nofault(buf, (void __user *)hva, len);
+}
+
+static int copy_out(struct xvm_vcpu *vcpu, unsigned long hva, const void *buf, unsigned int len)
+{
+	if (!vcpu->arch.in_section)
+		return copy_to_user((void __user *)hva, buf, len) ? -EFAULT : 0;
+	return copy_to_user_nofault((void __user *)hva, buf, len);
+}
+
+/* Each page of an access lies in whatever slot it lies in. */
+static unsigned int in_page(u64 gpa, unsigned int len)
+{
+	return min_t(unsigned int, len, PAGE_SIZE - offset_in_page(gpa));
+}
+
+int xvm_read_gpa(struct xvm_vcpu *vcpu, u64 gpa, void *buf, unsigned int len)
+{
+	int err = 0;
+
+	memslots_read_lock(&vcpu->xvm->memslots, &vcpu->slots_reader);
+	while (len && !err) {
+		unsigned int n = in_page(gpa, len);
+		unsigned long hva;
+
+		err = gpa_to_hva(vcpu, gpa, false, &hva);
+		if (!err)
+			err = copy_in(vcpu, buf, hva, n);
+		gpa += n;
+		buf += n;
+		len -= n;
+	}
+	memslots_read_unlock(&vcpu->xvm->memslots, &vcpu->slots_reader);
+	return err;
+}
+
+int xvm_write_gpa(struct xvm_vcpu *vcpu, u64 gpa, const void *buf, unsigned int len)
+{
+	int err = 0;
+
+	memslots_read_lock(&vcpu->xvm->memslots, &vcpu->slots_reader);
+	while (len && !err) {
+		unsigned int n = in_page(gpa, len);
+		unsigned long hva;
+
+		err = gpa_to_hva(vcpu, gpa, true, &hva);
+		if (!err)
+			err = copy_out(vcpu, hva, buf, n);
+		gpa += n;
+		buf += n;
+		len -= n;
+	}
+	memslots_read_unlock(&vcpu->xvm->memslots, &vcpu->slots_reader);
+	return err;
+}
+
+#define CMPXCHG_USER(type)							\
+({										\
+	type __user *p = (type __user *)hva;					\
+	type o = old;								\
+	int ret = -EFAULT;							\
+										\
+	if (user_access_begin(p, sizeof(*p))) {					\
+		ret = unsafe_try_cmpxchg_user(p, &o, (type)new, fault) ?	\
+		      0 : -EAGAIN;						\
+		user_access_end();						\
+	}									\
+	ret;									\
+})
+
+static int cmpxchg_user(unsigned long hva, u64 old, u64 new, unsigned int size)
+{
+	switch (size) {
+	case 1:
+		return CMPXCHG_USER(u8);
+	case 2:
+		return CMPXCHG_USER(u16);
+	case 4:
+		return CMPXCHG_USER(u32);
+	case 8:
+		return CMPXCHG_USER(u64);
+	default:
+		return -EFAULT;
+	}
+fault:
+	user_access_end();
+	return -EFAULT;
+}
+
+int xvm_cmpxchg_gpa(struct xvm_vcpu *vcpu, u64 gpa, u64 old, u64 new, unsigned int size)
+{
+	unsigned long hva;
+	int err;
+
+	memslots_read_lock(&vcpu->xvm->memslots, &vcpu->slots_reader);
+	err = gpa_to_hva(vcpu, gpa, true, &hva);
+	if (!err) {
+		if (vcpu->arch.in_section)
+			pagefault_disable();
+		err = cmpxchg_user(hva, old, new, size);
+		if (vcpu->arch.in_section)
+			pagefault_enable();
+	}
+	memslots_read_unlock(&vcpu->xvm->memslots, &vcpu->slots_reader);
+	return err;
+}
+
+static int gpt_read(void *ctx, u64 gpa, void *buf, unsigned int len)
+{
+	return xvm_read_gpa(ctx, gpa, buf, len);
+}
+
+static int gpt_cmpxchg(void *ctx, u64 gpa, u64 old, u64 new, unsigned int size)
+{
+	return xvm_cmpxchg_gpa(ctx, gpa, old, new, size);
+}
+
+static const struct xvm_gpt_ops gpt_ops = {
+	.read_gpa = gpt_read,
+	.cmpxchg_gpa = gpt_cmpxchg,
+};
+
+int xvm_translate(struct xvm_vcpu *vcpu, u64 gva, u32 access, struct xvm_gpt_result *res)
+{
+	const struct xvm_gpt_cpu cpu = {
+		.maxphyaddr = vcpu->arch.maxphyaddr,
+		.gbpages = boot_cpu_has(X86_FEATURE_GBPAGES),
+		.amd = true,
+	};
+	struct xvm_gpt_role role;
+
+	xvm_gpt_role_init(&role, &cpu, xvm_vendor->get_cr0(vcpu), xvm_vendor->get_cr3(vcpu),
+			  xvm_vendor->get_cr4(vcpu), xvm_vendor->get_efer(vcpu), vcpu->arch.pkru);
+	return xvm_gpt_walk(&gpt_ops, vcpu, &role, gva, access, res);
+}
+
+u64 xvm_linear_rip(struct xvm_vcpu *vcpu)
+{
+	struct kvm_segment cs;
+
+	if (xvm_is_64bit_code(vcpu))
+		return vcpu->arch.rip;
+	xvm_vendor->get_segment(vcpu, &cs, XVM_SEG_CS);
+	return (u32)(cs.base + vcpu->arch.rip);
+}
+
+int xvm_fetch_insn(struct xvm_vcpu *vcpu, u8 *buf, unsigned int max)
+{
+	u32 access = XVM_GPT_FETCH | (xvm_vendor->get_cpl(vcpu) == 3 ? XVM_GPT_USER : 0);
+	u64 linear = xvm_linear_rip(vcpu);
+	unsigned int got = 0;
+
+	while (got < max) {
+		unsigned int n = in_page(linear, max - got);
+		struct xvm_gpt_result res;
+
+		if (xvm_translate(vcpu, linear, access, &res) ||
+		    xvm_read_gpa(vcpu, res.gpa, buf + got, n))
+			break;
+		got += n;
+		linear += n;
+	}
+	/* An instruction at the end of a page need not have a next page. */
+	return got ? got : -EFAULT;
+}
+
+int xvm_ioctl_translate(struct xvm_vcpu *vcpu, struct kvm_translation *tr)
+{
+	struct xvm_gpt_result res;
+	int ret = xvm_translate(vcpu, tr->linear_address, 0, &res);
+
+	/* KVM reports no more than whether, and where. */
+	tr->physical_address = ret ? ~0ULL : res.gpa;
+	tr->valid = !ret;
+	tr->writeable = 1;
+	tr->usermode = 0;
+	return 0;
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KVM_RUN: in and out of the guest until user space is needed.
+ *
+ * A section is a stretch with preemption off and the guest's FPU state loaded.
+ * It lasts over all exits that need no sleep.  There is no preempt notifier: a
+ * vCPU that has to give way leaves its section first, and holds nothing of the
+ * CPU then.
+ */
+#include <linux/interrupt.h>
+#include <linux/rcupdate.h>
+#include <linux/sched/signal.h>
+#include <linux/task_work.h>
+
+#include "x86.h"
+
+/* Newer headers hide the name from kernel code, as user space may change it at any time. */
+static bool immediate_exit(const struct kvm_run *run)
+{
+	return READ_ONCE(((const u8 *)run)[offsetof(struct kvm_run, request_interrupt_window) + 1]);
+}
+
+/* Must the thread do something else than run the guest?  IRQs off: it stays so until entry. */
+static bool must_leave(void)
+{
+	if (signal_pending(current) || need_resched() || task_work_pending(current))
+		return true;
+	/* Where a section keeps softirqs off, they wait for its end. */
+	return softirq_count() && local_softirq_pending();
+}
+
+/* Events that the guest gets at its next entry take precedence over none, so nothing to do here. */
+static bool interrupt_allowed(struct xvm_vcpu *vcpu)
+{
+	return (vcpu->arch.rflags & X86_EFLAGS_IF) && !vcpu->arch.events.interrupt.injected &&
+	       !vcpu->arch.events.exception.pending &&
+	       !(xvm_vendor->get_interrupt_shadow(vcpu));
+}
+
+static bool window_open(struct xvm_vcpu *vcpu)
+{
+	return READ_ONCE(vcpu->run->request_interrupt_window) && !vcpu->arch.lapic &&
+	       interrupt_allowed(vcpu);
+}
+
+/* IRQs off.  Pairs with tlb.c and xvm_vcpu_kick(): they see us in the guest, or we see what they did. */
+static bool publish_entry(struct xvm_vcpu *vcpu)
+{
+	u64 gen;
+
+	WRITE_ONCE(vcpu->cpu, smp_processor_id());
+	smp_store_mb(vcpu->mode, XVM_IN_GUEST);
+	gen = atomic64_read(&vcpu->xvm->mmu.tlb_gen);
+	if (gen == vcpu->arch.tlb_gen)
+		return false;
+	vcpu->arch.tlb_gen = gen;
+	vcpu->stat.tlb_flush++;
+	return true;
+}
+
+static enum xvm_exit_result run_section(struct xvm_vcpu *vcpu)
+{
+	enum xvm_exit_result result = XVM_EXIT_RESUME;
+
+	xvm_fpu_section_enter(vcpu);
+	xvm_vendor->section_enter(vcpu);
+	vcpu->stat.sections++;
+	vcpu->stat.guest_mode = 1;
+
+	do {
+		bool flush;
+
+		if (vcpu->arch.events.triple_fault || window_open(vcpu))
+			break;
+		local_irq_disable();
+		flush = publish_entry(vcpu);
+		if (must_leave() || READ_ONCE(vcpu->requests)) {
+			/* What it said it had flushed, it has not. */
+			if (flush)
+				vcpu->arch.tlb_gen = 0;
+			smp_store_release(&vcpu->mode, XVM_OUTSIDE_GUEST);
+			local_irq_enable();
+			break;
+		}
+		/* The guest may run for long: it is a quiescent state for RCU. */
+		rcu_note_context_switch(false);
+		xvm_vendor->enter(vcpu, flush);
+		smp_store_release(&vcpu->mode, XVM_OUTSIDE_GUEST);
+		vcpu->stat.exits++;
+		/* What interrupted the guest is taken here. */
+		local_irq_enable();
+		result = xvm_vendor->handle_exit(vcpu);
+	} while (result == XVM_EXIT_RESUME);
+
+	vcpu->stat.guest_mode = 0;
+	xvm_vendor->section_leave(vcpu);
+	xvm_fpu_section_leave(vcpu);
+	return result;
+}
+
+bool xvm_arch_vcpu_runnable(struct xvm_vcpu *vcpu)
+{
+	if (vcpu->arch.mp_state == KVM_MP_STATE_RUNNABLE)
+		return true;
+	return vcpu->arch.mp_state == KVM_MP_STATE_HALTED &&
+	       ((vcpu->arch.events.nmi.pending && !vcpu->arch.events.nmi.masked) ||
+		vcpu->arch.events.exception.pending);
+}
+
+static int exit_for_signal(struct xvm_vcpu *vcpu)
+{
+	vcpu->run->exit_reason = KVM_EXIT_INTR;
+	vcpu->stat.signal_exits++;
+	return -EINTR;
+}
+
+/* Asleep until there is something to run.  1: there is; -EINTR: a signal came first. */
+static int wait_until_runnable(struct xvm_vcpu *vcpu)
+{
+	if (wait_event_interruptible(vcpu->wait, xvm_arch_vcpu_runnable(vcpu)))
+		return exit_for_signal(vcpu);
+	vcpu->arch.mp_state = KVM_MP_STATE_RUNNABLE;
+	vcpu->stat.halt_wakeup++;
+	return 1;
+}
+
+/*
+ * Work that is done on the way to user space.  A signal is user space's to
+ * hear of.  Other work is not: the ioctl is restarted after it, unseen.
+ */
+static int leave_for_work(struct xvm_vcpu *vcpu)
+{
+	if (task_sigpending(current))
+		return exit_for_signal(vcpu);
+	if (signal_pending(current) || task_work_pending(current)) {
+		set_tsk_thread_flag(current, TIF_SIGPENDING);
+		return -ERESTARTNOINTR;
+	}
+	cond_resched();
+	return 1;
+}
+
+static int run_once(struct xvm_vcpu *vcpu)
+{
+	clear_bit(XVM_REQ_EVENT, &vcpu->requests);
+	if (vcpu->arch.mp_state != KVM_MP_STATE_RUNNABLE)
+		return wait_until_runnable(vcpu);
+	if (vcpu->arch.events.triple_fault) {
+		vcpu->arch.events.triple_fault = false;
+		xvm_vcpu_reset(vcpu, true);
+		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+		return 0;
+	}
+	if (window_open(vcpu)) {
+		vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+		return 0;
+	}
+	switch (run_section(vcpu)) {
+	case XVM_EXIT_RESUME:
+		return 1;
+	case XVM_EXIT_USER:
+		return 0;
+	case XVM_EXIT_LEAVE:
+		break;
+	}
+	return xvm_vendor->handle_exit_slow(vcpu);
+}
+
+static void publish_state(struct xvm_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->if_flag = !!(vcpu->arch.rflags & X86_EFLAGS_IF);
+	run->cr8 = xvm_get_cr8(vcpu);
+	run->apic_base = vcpu->arch.apic_base;
+	run->ready_for_interrupt_injection = vcpu->arch.lapic || interrupt_allowed(vcpu);
+	run->flags = 0;
+}
+
+int xvm_arch_vcpu_run(struct xvm_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	int ret;
+
+	vcpu->arch.last_ran = true;
+	run->exit_reason = KVM_EXIT_UNKNOWN;
+	run->flags = 0;
+	if (vcpu->arch.mp_state == KVM_MP_STATE_UNINITIALIZED) {
+		/* Until it is started there is nothing to run, and user space looks again. */
+		if (immediate_exit(run))
+			return -EINTR;
+		ret = wait_until_runnable(vcpu);
+		return ret == -EINTR ? ret : -EAGAIN;
+	}
+	if (!vcpu->arch.lapic && xvm_guest_set_cr8(vcpu, READ_ONCE(run->cr8)))
+		return -EINVAL;
+
+	ret = xvm_complete_io(vcpu);
+	if (ret > 0 && immediate_exit(run))
+		ret = -EINTR;
+	while (ret > 0) {
+		ret = run_once(vcpu);
+		if (ret > 0 && (signal_pending(current) || task_work_pending(current) ||
+				need_resched()))
+			ret = leave_for_work(vcpu);
+	}
+	publish_state(vcpu);
+	return ret;
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * One ASID for all of xvm's guests, shared with KVM without KVM's knowledge.
+ *
+ * KVM hands out every ASID of a CPU, one after the other, and flushes only when
+ * it has come round (it flushes everything then).  So it may at any time take
+ * ours for a new vCPU and trust the TLB to hold nothing under it.  The rules
+ * that keep both sides right, whatever ASID is chosen:
+ *
+ *  - Before xvm's first entry in a section, our ASID is flushed unless the CPU
+ *    ran this very vCPU last and nobody but xvm uses SVM here: entries may be
+ *    KVM's or another vCPU's.  Hardware does it with VMRUN (TLB_CONTROL, APM
+ *    vol. 2, 15.16.1).
+ *  - When a section ends on a CPU where somebody else has SVM enabled, our ASID
+ *    is flushed again, so that what KVM finds under it is nothing.  Only VMRUN
+ *    can flush a guest ASID, so a guest is run that cannot do anything: its
+ *    nested root is an empty page, its first fetch faults, and not-present
+ *    entries are never cached (5.5.2, 15.25.6).
+ *  - Where EFER.SVME was clear when we came, nobody has SVM enabled.  Who enables
+ *    it later starts with a flush of all ASIDs: KVM's generations begin so.
+ */
+#include <linux/io.h>
+#include <linux/mm.h>
+
+#include "svm.h"
+
+static u32 the_asid;
+static u8 flush_control;
+
+u32 xvm_asid(void)
+{
+	return the_asid;
+}
+
+u8 xvm_asid_flush_control(void)
+{
+	return flush_control;
+}
+
+int xvm_asid_init(void)
+{
+	u32 nr = cpuid_ebx(0x8000000a);
+
+	if (nr < 2)
+		return -EOPNOTSUPP;
+	/* The last one: KVM comes to it latest, and SEV never reserves it. */
+	the_asid = nr - 1;
+	flush_control = boot_cpu_has(X86_FEATURE_FLUSHBYASID) ? TLB_CONTROL_FLUSH_ASID :
+								TLB_CONTROL_FLUSH_ALL_ASID;
+	return 0;
+}
+
+bool xvm_asid_section_enter(struct xvm_vcpu *vcpu)
+{
+	struct xvm_svm_cpu *cpu = this_cpu_ptr(&xvm_svm_cpu);
+	struct xvm_svm *svm = to_svm(vcpu);
+	int this_cpu = smp_processor_id();
+	/* What it left here is current only if it flushed nowhere else since. */
+	bool mine = cpu->owner == svm->serial && svm->last_cpu == this_cpu;
+
+	svm->scrub = xvm_rdmsr(MSR_EFER) & EFER_SVME;
+	svm->last_cpu = this_cpu;
+	cpu->owner = svm->serial;
+	return svm->scrub || !mine;
+}
+
+void xvm_asid_section_leave(struct xvm_vcpu *vcpu)
+{
+	struct xvm_svm_cpu *cpu = this_cpu_ptr(&xvm_svm_cpu);
+	struct vmcb *vmcb = cpu->scrub_vmcb;
+	static u64 regs[XVM_NR_REGS];
+	struct xvm_svm_switch sw = {
+		.regs = regs,
+		.vmcb_pa = virt_to_phys(vmcb),
+		.host_pa = page_to_phys(cpu->host),
+	};
+	struct xvm_svm_host host;
+	unsigned long flags;
+
+	if (!to_svm(vcpu)->scrub)
+		return;
+
+	local_irq_save(flags);
+	xvm_svm_begin(&host);
+	vmcb->save.rip = 0;
+	xvm_svm_world(&sw);
+	xvm_svm_end(&host);
+	local_irq_restore(flags);
+
+	cpu->owner = 0;
+	vcpu->stat.asid_scrub++;
+}

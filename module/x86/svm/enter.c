@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Into the guest and back, on a CPU whose SVM others may be using too.
+ *
+ * xvm leaves no trace: EFER.SVME, VM_HSAVE_PA, the TSC ratio, debug registers
+ * and the rest are put back before interrupts can come in.
+ */
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <asm/debugreg.h>
+#include <asm/nospec-branch.h>
+
+#include "svm.h"
+
+static void clgi(void)
+{
+	asm volatile("clgi" : : : "memory");
+}
+
+static void stgi(void)
+{
+	asm volatile("stgi" : : : "memory");
+}
+
+void xvm_svm_begin(struct xvm_svm_host *host)
+{
+	lockdep_assert_irqs_disabled();
+	host->efer = xvm_rdmsr(MSR_EFER);
+	if (!(host->efer & EFER_SVME))
+		xvm_wrmsr(MSR_EFER, host->efer | EFER_SVME);
+	/*
+	 * The CPU keeps the host's state there between VMRUN and #VMEXIT alone
+	 * (15.30.4): where KVM has set up a page, it serves us as well.
+	 */
+	host->hsave = xvm_rdmsr(MSR_VM_HSAVE_PA);
+	if (!host->hsave)
+		xvm_wrmsr(MSR_VM_HSAVE_PA, page_to_phys(this_cpu_read(xvm_svm_cpu.hsave)));
+	/* No NMI or interrupt sees what is in between. */
+	clgi();
+}
+
+void xvm_svm_end(const struct xvm_svm_host *host)
+{
+	stgi();
+	if (!host->hsave)
+		xvm_wrmsr(MSR_VM_HSAVE_PA, 0);
+	if (!(host->efer & EFER_SVME))
+		xvm_wrmsr(MSR_EFER, host->efer);
+}
+
+static void vmsave_host(struct page *page)
+{
+	asm volatile("vmsave %0" : : "a"(page_to_phys(page)) : "memory");
+}
+
+void xvm_svm_section_enter(struct xvm_vcpu *vcpu)
+{
+	struct xvm_svm *svm = to_svm(vcpu);
+	struct xvm_svm_host host;
+	unsigned long flags;
+
+	/* Nothing of it changes while preemption is off: once a section is enough. */
+	local_irq_save(flags);
+	xvm_svm_begin(&host);
+	vmsave_host(this_cpu_read(xvm_svm_cpu.host));
+	xvm_svm_end(&host);
+	local_irq_restore(flags);
+
+	if (xvm_asid_section_enter(vcpu))
+		vcpu->arch.tlb_gen = 0;
+
+	/* The kernel itself never relies on TSC_AUX, so it may be the guest's all the section long. */
+	if (boot_cpu_has(X86_FEATURE_RDTSCP)) {
+		svm->host_tsc_aux = xvm_rdmsr(MSR_TSC_AUX);
+		if (svm->host_tsc_aux != vcpu->arch.tsc_aux)
+			xvm_wrmsr(MSR_TSC_AUX, vcpu->arch.tsc_aux);
+	}
+}
+
+void xvm_svm_section_leave(struct xvm_vcpu *vcpu)
+{
+	struct xvm_svm *svm = to_svm(vcpu);
+
+	if (boot_cpu_has(X86_FEATURE_RDTSCP) && svm->host_tsc_aux != vcpu->arch.tsc_aux)
+		xvm_wrmsr(MSR_TSC_AUX, svm->host_tsc_aux);
+	xvm_asid_section_leave(vcpu);
+}
+
+/* Breakpoint addresses are not in the VMCB (15.5.1): they move only for a guest that uses them. */
+static void load_breakpoints(const unsigned long *db)
+{
+	set_debugreg(db[0], 0);
+	set_debugreg(db[1], 1);
+	set_debugreg(db[2], 2);
+	set_debugreg(db[3], 3);
+}
+
+static void save_breakpoints(unsigned long *db)
+{
+	get_debugreg(db[0], 0);
+	get_debugreg(db[1], 1);
+	get_debugreg(db[2], 2);
+	get_debugreg(db[3], 3);
+}
+
+static bool guest_breakpoints(struct xvm_vcpu *vcpu)
+{
+	return vcpu->arch.dr7 & (DR_GLOBAL_ENABLE_MASK | DR_LOCAL_ENABLE_MASK);
+}
+
+static void load_vmcb(struct xvm_vcpu *vcpu, bool flush_tlb)
+{
+	struct vmcb *vmcb = to_vmcb(vcpu);
+	struct xvm_vcpu_arch *arch = &vcpu->arch;
+
+	vmcb->save.rax = arch->regs[XVM_RAX];
+	vmcb->save.rsp = arch->regs[XVM_RSP];
+	vmcb->save.rip = arch->rip;
+	vmcb->save.rflags = arch->rflags;
+	vmcb->save.cr2 = arch->cr2;
+	vmcb->save.dr6 = arch->dr6;
+	vmcb->save.dr7 = arch->dr7;
+	vmcb->control.tlb_ctl = flush_tlb ? xvm_asid_flush_control() : TLB_CONTROL_DO_NOTHING;
+	vmcb->control.int_ctl &= ~V_TPR_MASK;
+	vmcb->control.int_ctl |= xvm_get_cr8(vcpu) & V_TPR_MASK;
+	/* Nothing cached from an earlier run may be assumed (15.15.1). */
+	vmcb->control.clean = 0;
+	xvm_svm_inject(vcpu);
+}
+
+static void save_vmcb(struct xvm_vcpu *vcpu)
+{
+	struct vmcb *vmcb = to_vmcb(vcpu);
+	struct xvm_vcpu_arch *arch = &vcpu->arch;
+
+	arch->regs[XVM_RAX] = vmcb->save.rax;
+	arch->regs[XVM_RSP] = vmcb->save.rsp;
+	arch->rip = vmcb->save.rip;
+	arch->rflags = vmcb->save.rflags;
+	arch->cr2 = vmcb->save.cr2;
+	arch->dr6 = vmcb->save.dr6;
+	arch->dr7 = vmcb->save.dr7;
+	xvm_guest_set_cr8(vcpu, vmcb->control.int_ctl & V_TPR_MASK);
+	xvm_svm_collect_events(vcpu);
+}
+
+static u64 host_spec_ctrl(void)
+{
+	return this_cpu_read(x86_spec_ctrl_current);
+}
+
+void xvm_svm_enter(struct xvm_vcpu *vcpu, bool flush_tlb)
+{
+	struct xvm_svm *svm = to_svm(vcpu);
+	struct xvm_svm_switch sw = {
+		.regs = (u64 *)vcpu->arch.regs,
+		.vmcb_pa = svm->vmcb_pa,
+		.host_pa = page_to_phys(this_cpu_read(xvm_svm_cpu.host)),
+	};
+	bool breakpoints = guest_breakpoints(vcpu);
+	unsigned long host_db[4], host_dr7;
+	u64 tsc_ratio = SVM_TSC_RATIO_DEFAULT;
+	struct xvm_svm_host host;
+
+	if (boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL) || boot_cpu_has(X86_FEATURE_AMD_SSBD)) {
+		sw.guest_spec_ctrl = vcpu->arch.spec_ctrl;
+		sw.host_spec_ctrl = host_spec_ctrl();
+		sw.switch_spec_ctrl = sw.guest_spec_ctrl != sw.host_spec_ctrl;
+	}
+	load_vmcb(vcpu, flush_tlb);
+	get_debugreg(host_dr7, 7);
+
+	xvm_svm_begin(&host);
+	xvm_fpu_load_guest_xcr0(vcpu);
+	if (boot_cpu_has(X86_FEATURE_TSCRATEMSR)) {
+		tsc_ratio = xvm_rdmsr(MSR_AMD64_TSC_RATIO);
+		if (tsc_ratio != SVM_TSC_RATIO_DEFAULT)
+			xvm_wrmsr(MSR_AMD64_TSC_RATIO, SVM_TSC_RATIO_DEFAULT);
+	}
+	if (breakpoints) {
+		save_breakpoints(host_db);
+		load_breakpoints((unsigned long *)vcpu->arch.db);
+	}
+
+	xvm_svm_world(&sw);
+
+	if (breakpoints)
+		load_breakpoints(host_db);
+	/* #VMEXIT disables the host's breakpoints, and leaves the guest's status (15.6). */
+	if (svm->vmcb->save.dr6 != DR6_RESERVED)
+		set_debugreg(DR6_RESERVED, 6);
+	if (host_dr7 & (DR_GLOBAL_ENABLE_MASK | DR_LOCAL_ENABLE_MASK))
+		set_debugreg(host_dr7, 7);
+	if (tsc_ratio != SVM_TSC_RATIO_DEFAULT)
+		xvm_wrmsr(MSR_AMD64_TSC_RATIO, tsc_ratio);
+	xvm_fpu_load_host_xcr0(vcpu);
+	xvm_svm_end(&host);
+
+	save_vmcb(vcpu);
+}

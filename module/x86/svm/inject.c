@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Events into the guest (APM vol. 2, 15.20), and back out of it when an exit
+ * came before their delivery was complete (15.7.2).
+ */
+#include "svm.h"
+
+#define VEC_DB	1
+#define VEC_BP	3
+#define VEC_OF	4
+#define VEC_PF	14
+
+static void inject(struct vmcb *vmcb, u8 vector, u32 type, bool has_error, u32 error)
+{
+	vmcb->control.event_inj = vector | type | SVM_EVTINJ_VALID |
+				  (has_error ? SVM_EVTINJ_VALID_ERR : 0);
+	vmcb->control.event_inj_err = error;
+}
+
+/* Side effects of an exception that belong to its delivery. */
+static void apply_payload(struct xvm_vcpu *vcpu, struct xvm_exception *ex)
+{
+	if (!ex->has_payload)
+		return;
+	if (ex->vector == VEC_PF)
+		vcpu->arch.cr2 = ex->payload;
+	else if (ex->vector == VEC_DB)
+		vcpu->arch.dr6 = (vcpu->arch.dr6 & ~0xfULL) | ex->payload;
+	ex->has_payload = false;
+}
+
+static void inject_exception(struct xvm_vcpu *vcpu, struct xvm_exception *ex)
+{
+	apply_payload(vcpu, ex);
+	to_vmcb(vcpu)->save.cr2 = vcpu->arch.cr2;
+	to_vmcb(vcpu)->save.dr6 = vcpu->arch.dr6;
+	inject(to_vmcb(vcpu), ex->vector, SVM_EVTINJ_TYPE_EXEPT, ex->has_error, ex->error);
+	ex->pending = false;
+	ex->injected = true;
+}
+
+static bool can_take_nmi(struct xvm_vcpu *vcpu)
+{
+	return !vcpu->arch.events.nmi.masked && !xvm_svm_get_interrupt_shadow(vcpu);
+}
+
+static void inject_nmi(struct xvm_vcpu *vcpu)
+{
+	struct xvm_events *ev = &vcpu->arch.events;
+
+	inject(to_vmcb(vcpu), 2, SVM_EVTINJ_TYPE_NMI, false, 0);
+	ev->nmi.injected = true;
+	ev->nmi.pending = false;
+	ev->nmi.masked = true;
+	svm_intercept(to_vmcb(vcpu), INTERCEPT_IRET);
+	vcpu->stat.nmi_injections++;
+}
+
+/* An exit as soon as the guest can take an interrupt (15.21.4), for who waits for that. */
+static void interrupt_window(struct vmcb *vmcb, bool open)
+{
+	if (open) {
+		svm_intercept(vmcb, INTERCEPT_VINTR);
+		vmcb->control.int_ctl |= V_IRQ_MASK | V_INTR_PRIO_MASK | V_IGN_TPR_MASK;
+		vmcb->control.int_vector = 0;
+	} else {
+		svm_no_intercept(vmcb, INTERCEPT_VINTR);
+		vmcb->control.int_ctl &= ~V_IRQ_INJECTION_BITS_MASK;
+	}
+}
+
+/* At most one event an entry: what was begun before, then by priority. */
+void xvm_svm_inject(struct xvm_vcpu *vcpu)
+{
+	struct xvm_events *ev = &vcpu->arch.events;
+	struct vmcb *vmcb = to_vmcb(vcpu);
+
+	vmcb->control.event_inj = 0;
+	if (ev->exception.injected || ev->exception.pending)
+		inject_exception(vcpu, &ev->exception);
+	else if (ev->nmi.injected)
+		inject(vmcb, 2, SVM_EVTINJ_TYPE_NMI, false, 0);
+	else if (ev->interrupt.injected)
+		inject(vmcb, ev->interrupt.vector, SVM_EVTINJ_TYPE_INTR, false, 0);
+	else if (ev->nmi.pending && can_take_nmi(vcpu))
+		inject_nmi(vcpu);
+
+	interrupt_window(vmcb, READ_ONCE(vcpu->run->request_interrupt_window));
+}
+
+void xvm_svm_collect_events(struct xvm_vcpu *vcpu)
+{
+	struct xvm_events *ev = &vcpu->arch.events;
+	struct vmcb *vmcb = to_vmcb(vcpu);
+	u32 info = vmcb->control.exit_int_info;
+	u8 vector = info & SVM_EXITINTINFO_VEC_MASK;
+
+	/* What was handed to the CPU has been delivered, unless it says otherwise below. */
+	if (ev->interrupt.injected)
+		vcpu->stat.irq_injections++;
+	ev->exception.injected = false;
+	ev->interrupt.injected = false;
+	ev->nmi.injected = false;
+
+	/* NMIs are open again once the guest is past the IRET that was seen. */
+	if (to_svm(vcpu)->nmi_iret && vcpu->arch.rip != to_svm(vcpu)->nmi_iret_rip) {
+		to_svm(vcpu)->nmi_iret = false;
+		ev->nmi.masked = false;
+	}
+
+	if (!(info & SVM_EXITINTINFO_VALID))
+		return;
+	switch (info & SVM_EXITINTINFO_TYPE_MASK) {
+	case SVM_EXITINTINFO_TYPE_INTR:
+		ev->interrupt.injected = true;
+		ev->interrupt.soft = false;
+		ev->interrupt.vector = vector;
+		break;
+	case SVM_EXITINTINFO_TYPE_NMI:
+		ev->nmi.injected = true;
+		break;
+	case SVM_EXITINTINFO_TYPE_EXEPT:
+		/* INT3 and INTO are at RIP still: the guest executes them again. */
+		if (vector == VEC_BP || vector == VEC_OF)
+			break;
+		ev->exception = (struct xvm_exception) {
+			.injected = true,
+			.vector = vector,
+			.has_error = info & SVM_EXITINTINFO_VALID_ERR,
+			.error = vmcb->control.exit_int_info_err,
+		};
+		break;
+	default:
+		/* INT n: as INT3. */
+		break;
+	}
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Inside of the SVM backend: the control block of a vCPU and what a CPU needs
+ * to run one.  References are to the AMD64 APM, volume 2.
+ */
+#ifndef XVM_X86_SVM_H
+#define XVM_X86_SVM_H
+
+#include <asm/svm.h>
+
+#include "../x86.h"
+
+/* Exit codes that no kernel header names yet (appendix C). */
+#define XVM_SVM_EXIT_INVLPGB		0x0a0
+#define XVM_SVM_EXIT_INVLPGB_ILLEGAL	0x0a1
+#define XVM_SVM_EXIT_MCOMMIT		0x0a3
+#define XVM_SVM_EXIT_TLBSYNC		0x0a4
+
+struct xvm_svm {
+	struct vmcb *vmcb;
+	u64 vmcb_pa;
+	u64 cr0;		/* as the guest sees it; the VMCB's lacks CD and NW */
+	u64 serial;		/* never reused: tells whose translations a CPU may hold */
+	int last_cpu;
+	u64 host_tsc_aux;	/* while in a section */
+	u64 nmi_iret_rip;	/* IRET that ends an NMI was seen there */
+	bool nmi_iret;
+	bool scrub;		/* somebody else uses SVM on this CPU: see asid.c */
+};
+
+/* What a CPU needs to run guests; made for every possible CPU when the module loads. */
+struct xvm_svm_cpu {
+	struct page *hsave;	/* VM_HSAVE_PA, where KVM has not set up its own */
+	struct page *host;	/* the host's VMSAVE state while a guest runs */
+	struct vmcb *scrub_vmcb;
+	u64 owner;		/* serial of the vCPU that ran last here, 0 for none */
+};
+
+DECLARE_PER_CPU(struct xvm_svm_cpu, xvm_svm_cpu);
+
+/* Pages shared by all VMs, read by the CPU alone. */
+extern struct page *xvm_svm_iopm, *xvm_svm_msrpm;
+
+static inline struct xvm_svm *to_svm(struct xvm_vcpu *vcpu)
+{
+	return vcpu->arch.vendor;
+}
+
+static inline struct vmcb *to_vmcb(struct xvm_vcpu *vcpu)
+{
+	return to_svm(vcpu)->vmcb;
+}
+
+static inline void svm_intercept(struct vmcb *vmcb, unsigned int bit)
+{
+	vmcb->control.intercepts[bit / 32] |= 1U << (bit % 32);
+}
+
+static inline void svm_no_intercept(struct vmcb *vmcb, unsigned int bit)
+{
+	vmcb->control.intercepts[bit / 32] &= ~(1U << (bit % 32));
+}
+
+static inline bool svm_intercepted(const struct vmcb *vmcb, unsigned int bit)
+{
+	return vmcb->control.intercepts[bit / 32] & (1U << (bit % 32));
+}
+
+/* What world.S is told; the offsets are repeated there. */
+struct xvm_svm_switch {
+	u64 *regs;		/* 0: the guest's, enum xvm_reg order; RAX and RSP are the VMCB's */
+	u64 vmcb_pa;		/* 8 */
+	u64 host_pa;		/* 16 */
+	u64 guest_spec_ctrl;	/* 24 */
+	u64 host_spec_ctrl;	/* 32 */
+	u8 switch_spec_ctrl;	/* 40 */
+};
+
+/* world.S: one VMRUN.  GIF is 0 on entry and on return. */
+void xvm_svm_world(const struct xvm_svm_switch *sw);
+
+/* asid.c: IRQs may be on, preemption is off */
+int xvm_asid_init(void);
+u32 xvm_asid(void);
+u8 xvm_asid_flush_control(void);	/* VMCB TLB_CONTROL that flushes our ASID */
+bool xvm_asid_section_enter(struct xvm_vcpu *vcpu);	/* true: flush at the first entry */
+void xvm_asid_section_leave(struct xvm_vcpu *vcpu);
+
+/* enter.c */
+void xvm_svm_section_enter(struct xvm_vcpu *vcpu);
+void xvm_svm_section_leave(struct xvm_vcpu *vcpu);
+void xvm_svm_enter(struct xvm_vcpu *vcpu, bool flush_tlb);
+/* SVM on for this CPU, GIF cleared, and back.  IRQs off. */
+struct xvm_svm_host {
+	u64 efer;
+	u64 hsave;
+};
+void xvm_svm_begin(struct xvm_svm_host *host);
+void xvm_svm_end(const struct xvm_svm_host *host);
+
+/* exit.c */
+enum xvm_exit_result xvm_svm_handle_exit(struct xvm_vcpu *vcpu);
+int xvm_svm_handle_exit_slow(struct xvm_vcpu *vcpu);
+
+/* inject.c */
+void xvm_svm_inject(struct xvm_vcpu *vcpu);
+void xvm_svm_collect_events(struct xvm_vcpu *vcpu);
+
+/* state.c: the register part of the vendor ops */
+void xvm_svm_get_segment(struct xvm_vcpu *vcpu, struct kvm_segment *var, enum xvm_seg seg);
+void xvm_svm_set_segment(struct xvm_vcpu *vcpu, const struct kvm_segment *var, enum xvm_seg seg);
+void xvm_svm_get_gdt(struct xvm_vcpu *vcpu, struct kvm_dtable *dt);
+void xvm_svm_set_gdt(struct xvm_vcpu *vcpu, const struct kvm_dtable *dt);
+void xvm_svm_get_idt(struct xvm_vcpu *vcpu, struct kvm_dtable *dt);
+void xvm_svm_set_idt(struct xvm_vcpu *vcpu, const struct kvm_dtable *dt);
+u8 xvm_svm_get_cpl(struct xvm_vcpu *vcpu);
+u64 xvm_svm_get_cr0(struct xvm_vcpu *vcpu);
+void xvm_svm_set_cr0(struct xvm_vcpu *vcpu, u64 val);
+u64 xvm_svm_get_cr3(struct xvm_vcpu *vcpu);
+void xvm_svm_set_cr3(struct xvm_vcpu *vcpu, u64 val);
+u64 xvm_svm_get_cr4(struct xvm_vcpu *vcpu);
+void xvm_svm_set_cr4(struct xvm_vcpu *vcpu, u64 val);
+u64 xvm_svm_get_efer(struct xvm_vcpu *vcpu);
+void xvm_svm_set_efer(struct xvm_vcpu *vcpu, u64 val);
+int xvm_svm_get_msr(struct xvm_vcpu *vcpu, u32 index, u64 *val);
+int xvm_svm_set_msr(struct xvm_vcpu *vcpu, u32 index, u64 val);
+u32 xvm_svm_get_interrupt_shadow(struct xvm_vcpu *vcpu);
+void xvm_svm_set_interrupt_shadow(struct xvm_vcpu *vcpu, u32 mask);
+void xvm_svm_tsc_offset_changed(struct xvm_vcpu *vcpu);
+
+#endif
