@@ -9,11 +9,12 @@
 enum {
 	/* Another place in the map, or none, is planned for it. */
 	MEMSLOT_LEAVING = 1 << 0,
-	/* It and its successor fill the same place: swap their nodes. */
-	MEMSLOT_IN_PLACE = 1 << 1,
+	/* A successor takes over its links by id and hva; it is such a successor. */
+	MEMSLOT_REPLACED = 1 << 1,
+	MEMSLOT_REPLACES = 1 << 2,
 	/* dirty_bitmap, arch live on in the successor. */
-	MEMSLOT_GAVE_BITMAP = 1 << 2,
-	MEMSLOT_GAVE_ARCH = 1 << 3,
+	MEMSLOT_GAVE_BITMAP = 1 << 3,
+	MEMSLOT_GAVE_ARCH = 1 << 4,
 };
 
 /* set.c: edit a set that nobody reads */

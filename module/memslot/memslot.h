@@ -30,17 +30,16 @@
 
 struct memslots;
 
-/* A slot's links in one of the two sets. */
+/* A slot's link in the hva tree of one of the two sets. */
 struct memslot_node {
-	struct rb_node gfn;
 	struct rb_node hva;
 	unsigned long hva_subtree_last;
-	struct hlist_node id;
 };
 
 /*
- * What a slot is (base_gfn to as_id) never changes once it is published: a change makes a new
- * object. node[i] belongs to set i and is written only while set i is inactive and unread.
+ * What a slot is (base_gfn to hva, flags to as_id) never changes once it is published: a change
+ * makes a new object. Its links [i] belong to set i and are written only while set i is inactive
+ * and unread. What a search looks at lies close together.
  *
  * dirty_bitmap and arch belong to whoever implements the hooks: made in ->prepare() or, arch
  * alone, later under memslots->arch_lock, and released in ->free(). A MOVE or FLAGS change hands
@@ -49,10 +48,12 @@ struct memslot_node {
  * and memslots->lock are not held.
  */
 struct memslot {
-	struct memslot_node node[2];
+	struct rb_node gfn_node[2];
 	u64 base_gfn;
 	u64 npages;
 	unsigned long hva;
+	struct memslot_node node[2];
+	struct hlist_node id_node[2];
 	u32 flags;		/* KVM_MEM_* */
 	u16 id;
 	u8 as_id;
@@ -70,7 +71,7 @@ struct memslot_set {
 	struct memslot *last_used;	/* a hint: some slot of this set, or NULL */
 	u32 nr_slots;
 	u8 id_bits;			/* log2 of the number of buckets in ids */
-	u8 idx;				/* which node[] is linked here */
+	u8 idx;				/* which of a slot's links are used here */
 };
 
 /* What an update does to one set and then, as soon as nobody reads it, to the other. */

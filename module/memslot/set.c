@@ -25,8 +25,7 @@ INTERVAL_TREE_DEFINE(struct memslot, node[1].hva, unsigned long, node[1].hva_sub
 
 static struct memslot *gfn_entry(const struct memslot_set *set, const struct rb_node *node)
 {
-	return (void *)((char *)node - offsetof(struct memslot, node[0].gfn) -
-			set->idx * sizeof(struct memslot_node));
+	return (void *)((char *)(node - set->idx) - offsetof(struct memslot, gfn_node));
 }
 
 void memslot_set_init(struct memslot_set *set, unsigned int idx)
@@ -72,14 +71,15 @@ void memslot_ids_free(struct hlist_head *ids)
 
 static void id_insert(struct memslot_set *set, struct memslot *slot)
 {
-	hlist_add_head(&slot->node[set->idx].id, &set->ids[id_bucket(slot->id, set->id_bits)]);
+	hlist_add_head(&slot->id_node[set->idx], &set->ids[id_bucket(slot->id, set->id_bits)]);
 }
 
 static void gfn_insert(struct memslot_set *set, struct memslot *slot)
 {
 	struct rb_node **link = &set->gfn_tree.rb_node, *parent = NULL;
-	struct rb_node *node = &slot->node[set->idx].gfn;
+	struct rb_node *node = &slot->gfn_node[set->idx];
 
+	/* While a batch is half done, a slot in this place may still have to leave. */
 	while (*link) {
 		parent = *link;
 		if (slot->base_gfn < gfn_entry(set, parent)->base_gfn)
@@ -104,26 +104,36 @@ static void set_insert(struct memslot_set *set, struct memslot *slot)
 
 static void set_erase(struct memslot_set *set, struct memslot *slot)
 {
-	rb_erase(&slot->node[set->idx].gfn, &set->gfn_tree);
+	rb_erase(&slot->gfn_node[set->idx], &set->gfn_tree);
 	if (set->idx)
 		hva1_remove(slot, &set->hva_tree);
 	else
 		hva0_remove(slot, &set->hva_tree);
-	hlist_del(&slot->node[set->idx].id);
+	hlist_del(&slot->id_node[set->idx]);
 	if (set->last_used == slot)
 		set->last_used = NULL;
 	set->nr_slots--;
 }
 
+/* One slot for another of the same id and hva. */
 static void set_replace(struct memslot_set *set, struct memslot *old, struct memslot *new)
 {
 	struct memslot_node *from = &old->node[set->idx], *to = &new->node[set->idx];
 
-	rb_replace_node(&from->gfn, &to->gfn, &set->gfn_tree);
+	if (old->base_gfn == new->base_gfn) {
+		rb_replace_node(&old->gfn_node[set->idx], &new->gfn_node[set->idx],
+				&set->gfn_tree);
+	} else {
+		rb_erase(&old->gfn_node[set->idx], &set->gfn_tree);
+		gfn_insert(set, new);
+	}
+
 	to->hva_subtree_last = from->hva_subtree_last;
 	rb_replace_node_cached(&from->hva, &to->hva, &set->hva_tree);
-	hlist_add_behind(&to->id, &from->id);
-	hlist_del(&from->id);
+
+	hlist_add_behind(&new->id_node[set->idx], &old->id_node[set->idx]);
+	hlist_del(&old->id_node[set->idx]);
+
 	if (set->last_used == old)
 		set->last_used = new;
 }
@@ -149,13 +159,13 @@ void memslot_set_edit(struct memslot_set *set, const struct memslot_edit *edit)
 		set_rehash(set, edit->ids, edit->id_bits);
 
 	for (slot = edit->gone; slot; slot = slot->next) {
-		if (!(slot->state & MEMSLOT_IN_PLACE))
+		if (!(slot->state & MEMSLOT_REPLACED))
 			set_erase(set, slot);
 		cond_resched();
 	}
 
 	for (slot = edit->come; slot; slot = slot->next) {
-		if (slot->state & MEMSLOT_IN_PLACE)
+		if (slot->state & MEMSLOT_REPLACES)
 			set_replace(set, memslot_by_id(set, slot->id), slot);
 		else
 			set_insert(set, slot);
@@ -190,9 +200,7 @@ struct memslot *memslot_by_id(const struct memslot_set *set, u32 id)
 		return NULL;
 
 	hlist_for_each(node, &set->ids[id_bucket(id, set->id_bits)]) {
-		struct memslot *slot = (void *)((char *)node -
-						offsetof(struct memslot, node[0].id) -
-						set->idx * sizeof(struct memslot_node));
+		struct memslot *slot = (void *)((char *)(node - set->idx) - offsetof(struct memslot, id_node));
 
 		if (slot->id == id)
 			return slot;
@@ -250,7 +258,7 @@ struct memslot *memslot_first_gfn(struct memslot_set *set, u64 start)
 
 struct memslot *memslot_next_gfn(const struct memslot_set *set, const struct memslot *slot)
 {
-	struct rb_node *node = rb_next(&slot->node[set->idx].gfn);
+	struct rb_node *node = rb_next(&slot->gfn_node[set->idx]);
 
 	return node ? gfn_entry(set, node) : NULL;
 }

@@ -149,7 +149,7 @@ static void follow(struct memslots *ms)
 		memslot_set_edit(inactive_set(ms, as_id), &space->edit);
 
 		for (slot = space->edit.come; slot; slot = slot->next)
-			slot->state &= ~MEMSLOT_IN_PLACE;
+			slot->state &= ~MEMSLOT_REPLACES;
 
 		for (slot = space->edit.gone; slot; slot = next) {
 			next = slot->next;
@@ -174,9 +174,9 @@ static void edit_inactive(struct memslot_plan *plan)
 		struct memslot_step *step = &plan->steps[i];
 		struct memslot_edit *edit = &plan->spaces[step->change->as_id].edit;
 
-		if (step->kind == MEMSLOT_FLAGS) {
-			step->old->state |= MEMSLOT_IN_PLACE;
-			step->new->state |= MEMSLOT_IN_PLACE;
+		if (step->old && step->new) {
+			step->old->state |= MEMSLOT_REPLACED;
+			step->new->state |= MEMSLOT_REPLACES;
 		}
 		if (step->old) {
 			step->old->next = edit->gone;
