@@ -90,7 +90,7 @@ static u64 reserved_bits(const struct xvm_gpt_role *role, unsigned int level, u6
 		/* Only a 4M page has any: PSE-36 puts address bits 39 to 32 into 20 to 13. */
 		if (level == 1 || !leaf)
 			return 0;
-		return maxphyaddr < 40 ? bits(maxphyaddr < 32 ? 13 : maxphyaddr - 19, 21) : bits(21, 21);
+		return maxphyaddr < 40 ? bits(maxphyaddr - 32 + 13, 21) : bits(21, 21);
 	}
 	if (role->levels == PAE_LEVELS && level == 3)
 		return bits(1, 2) | bits(5, 8) | bits(maxphyaddr, 63);
@@ -192,11 +192,11 @@ static int walk_once(const struct xvm_gpt_ops *ops, void *ctx, const struct xvm_
 			return page_fault(role, res, access, 0);
 		if (entry & reserved_bits(role, level, entry))
 			return page_fault(role, res, access, XVM_PF_PRESENT | XVM_PF_RSVD);
-		/* The top entries of PAE carry no permissions. */
+		/* The top entries of PAE carry no permissions.  NX that is off was reserved. */
 		if (role->levels != PAE_LEVELS || level != PAE_LEVELS) {
 			res->user &= !!(entry & PTE_U);
 			res->writable &= !!(entry & PTE_W);
-			res->executable &= !(role->nx && entry & PTE_NX);
+			res->executable &= !(entry & PTE_NX);
 		}
 		if (is_leaf(role, level, entry))
 			break;

@@ -12,7 +12,7 @@
 #define XVM_GPT_WRITE 0x01
 #define XVM_GPT_USER 0x02 /* at CPL 3 */
 #define XVM_GPT_FETCH 0x04
-#define XVM_GPT_IMPLICIT 0x08 /* a system access: as a supervisor whatever the CPL, RFLAGS.AC ignored */
+#define XVM_GPT_IMPLICIT 0x08 /* a system access: a supervisor's, whatever CPL and RFLAGS.AC */
 #define XVM_GPT_AC 0x10 /* RFLAGS.AC is set: SMAP does not hold */
 #define XVM_GPT_SET_AD 0x20 /* set accessed and dirty bits in the guest's tables */
 
@@ -31,7 +31,7 @@
 
 /* What the guest's CPU is, as far as the format of its tables goes. */
 struct xvm_gpt_cpu {
-	u8 maxphyaddr;
+	u8 maxphyaddr; /* at least 32 */
 	bool gbpages;
 	bool amd; /* reserves bit 8 of the upper tables' entries */
 };

@@ -222,10 +222,11 @@ static bool compare(const struct form *f, const struct instance *inst, struct xv
 		    const struct native_state *st, const struct native_fault *fault)
 {
 	u64 mask = (ARITH | DF) & ~(u64)inst->undefined;
+	bool faulted = rc == EMUL_FAULT;
 	char what[160];
 	unsigned int i;
 
-	if (fault->raised != (rc == EMUL_FAULT) || (rc && rc != EMUL_FAULT)) {
+	if (fault->raised != faulted || (rc && !faulted)) {
 		snprintf(what, sizeof(what), "emulator says %d, CPU %s %d (error %x, cr2 %llx)", rc,
 			 fault->raised ? "faults with" : "is fine", fault->vector, fault->error,
 			 fault->cr2);

@@ -4,6 +4,7 @@
  * here a second time.  It picks registers, prefixes and an addressing mode at random, picks the
  * address that the operand shall have, and then solves for the base register or the displacement.
  */
+#include <linux/kernel.h>
 #include <string.h>
 
 #include "forms.h"
@@ -165,7 +166,7 @@ const struct form forms[] = {
 	SSE("MOVNTDQ", 0x66, 0xe7, T_NOPREFIX | T_ALIGN),
 };
 
-const unsigned int nr_forms = sizeof(forms) / sizeof(forms[0]);
+const unsigned int nr_forms = ARRAY_SIZE(forms);
 
 enum { AX, CX, DX, BX, SP, BP, SI, DI };
 

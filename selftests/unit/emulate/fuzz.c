@@ -165,12 +165,14 @@ static void op_read_xmm(struct xvm_emul *e, unsigned int reg, u64 val[2])
 {
 	(void)e;
 	CHECK(reg < 16);
-	val[0] = val[1] = reg;
+	val[0] = reg;
+	val[1] = reg;
 }
 
 static void op_write_xmm(struct xvm_emul *e, unsigned int reg, const u64 val[2])
 {
-	(void)e, (void)val;
+	(void)e;
+	(void)val;
 	CHECK(reg < 16);
 }
 

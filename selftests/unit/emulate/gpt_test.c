@@ -191,12 +191,14 @@ static struct verdict model(const struct cpu_state *s, u64 gva, u32 access)
 		memcpy(&entry, expected + path[level], size);
 		if (!(entry & 1))
 			return v;
-		for (bit = 0; bit < 64; bit++)
-			if (entry >> bit & 1 &&
-			    model_reserved_bit(s, level, model_leaf(s, level, entry), bit)) {
+		for (bit = 0; bit < 64; bit++) {
+			bool leaf = model_leaf(s, level, entry);
+
+			if (entry >> bit & 1 && model_reserved_bit(s, level, leaf, bit)) {
 				v.error |= 9;
 				return v;
 			}
+		}
 		if (s->mode != PAE || level != 3) {
 			write = write && entry >> 1 & 1;
 			user = user && entry >> 2 & 1;
@@ -225,7 +227,9 @@ static struct verdict model(const struct cpu_state *s, u64 gva, u32 access)
 
 		for (l = top[s->mode]; l >= level; l--)
 			if (s->mode != PAE || l != 3)
-				expected[path[l]] |= l == level && access & XVM_GPT_WRITE ? 0x60 : 0x20;
+				expected[path[l]] |= 0x20;
+		if (access & XVM_GPT_WRITE)
+			expected[path[level]] |= 0x40;
 	}
 	return v;
 }
@@ -305,49 +309,65 @@ static bool same(const struct verdict *v, int ret, const struct xvm_gpt_result *
 	return ret || (res->gpa == v->gpa && res->page_size == v->size);
 }
 
+struct tally {
+	unsigned int mapped, large, faults, missing;
+};
+
+/* One walk, by both. */
+static bool test_walk(const struct cpu_state *s, u64 gva, u32 access, struct tally *tally)
+{
+	struct xvm_gpt_result res;
+	struct xvm_gpt_role role;
+	bool raced, tables_differ;
+	struct verdict v;
+	int ret;
+
+	races_left = rnd_chance(10) ? 1 + rnd_below(3) : 0;
+	raced = races_left;
+	race_gpa = rnd_below(MEMORY / 8) * 8;
+	memcpy(expected, memory, MEMORY);
+	xvm_gpt_role_init(&role, &s->cpu, s->cr0, s->cr3, s->cr4, s->efer, s->pkru);
+	ret = xvm_gpt_walk(&ops, NULL, &role, gva, access, &res);
+
+	/* A race changes memory before any bit is set: the model starts from there. */
+	if (raced && expected[race_gpa] != memory[race_gpa])
+		expected[race_gpa] |= 0x20;
+	v = model(s, gva, access);
+	tables_differ = memcmp(expected, memory, MEMORY);
+	tally->mapped += !ret;
+	tally->large += !ret && res.page_size > 4096;
+	tally->faults += ret == XVM_GPT_FAULT;
+	tally->missing += ret < 0;
+	if (same(&v, ret, &res) && !tables_differ)
+		return true;
+	tap_note("gva %llx access %x: %d %x %llx %llx, model %d %x %llx %llx%s", gva, access, ret,
+		 res.error_code, res.gpa, res.page_size, v.ret, v.error, v.gpa, v.size,
+		 tables_differ ? "; tables differ" : "");
+	return false;
+}
+
 static void test_mode(enum mode mode, unsigned int tables)
 {
-	unsigned int i, j, ok = 0, faults = 0, missing = 0, large = 0, bad = 0;
+	struct tally tally = {};
+	unsigned int i, j;
+	bool ok = true;
 
-	for (i = 0; i < tables && !bad; i++) {
+	for (i = 0; i < tables && ok; i++) {
 		struct cpu_state s;
 
 		random_cpu(&s, mode);
 		fill_tables(&s);
-		for (j = 0; j < 400 && !bad; j++) {
+		for (j = 0; j < 400 && ok; j++) {
 			u32 access = rnd() & 0x3f;
-			u64 gva = mode >= FOUR ? (u64)((s64)(rnd() << 7) >> 7) : (u32)rnd();
-			struct xvm_gpt_result res;
-			struct xvm_gpt_role role;
-			struct verdict v;
-			int ret;
 
 			if (access & XVM_GPT_FETCH)
 				access &= ~XVM_GPT_WRITE;
-			races_left = rnd_chance(10) ? 1 + rnd_below(3) : 0;
-			race_gpa = rnd_below(MEMORY / 8) * 8;
-			xvm_gpt_role_init(&role, &s.cpu, s.cr0, s.cr3, s.cr4, s.efer, s.pkru);
-			/* The races change memory before the bits are set: the model starts there. */
-			memcpy(expected, memory, MEMORY);
-			ret = xvm_gpt_walk(&ops, NULL, &role, gva, access, &res);
-			if (memcmp(expected, memory, MEMORY) && expected[race_gpa] != memory[race_gpa])
-				expected[race_gpa] |= 0x20;
-			v = model(&s, gva, access);
-			if (!same(&v, ret, &res) || memcmp(expected, memory, MEMORY)) {
-				bad++;
-				tap_note("gva %llx access %x: %d %x %llx %llx, model %d %x %llx %llx%s",
-					 gva, access, ret, res.error_code, res.gpa, res.page_size,
-					 v.ret, v.error, v.gpa, v.size,
-					 memcmp(expected, memory, MEMORY) ? "; tables differ" : "");
-			}
-			ok += !ret;
-			large += !ret && res.page_size > 4096;
-			faults += ret == XVM_GPT_FAULT;
-			missing += ret < 0;
+			ok = test_walk(&s, mode >= FOUR ? rnd() : (u32)rnd(), access, &tally);
 		}
 	}
-	tap_result(!bad && ok && (mode == NONE || faults), "walk, %s: %u mapped (%u large), %u faults, %u beyond memory",
-		   mode_names[mode], ok, large, faults, missing);
+	ok = ok && tally.mapped && (mode == NONE || tally.faults);
+	tap_result(ok, "walk, %s: %u mapped (%u large), %u faults, %u beyond memory",
+		   mode_names[mode], tally.mapped, tally.large, tally.faults, tally.missing);
 }
 
 /* Tables that never stop changing must not hold the walker. */

@@ -7,8 +7,10 @@
 
 int main(int argc, char **argv)
 {
-	unsigned int cases = argc > 1 ? strtoul(argv[1], NULL, 0) : 20000;
+	unsigned int cases = 10000;
 
+	if (argc > 1)
+		cases = strtoul(argv[1], NULL, 0);
 	if (argc > 2)
 		rnd_state = strtoull(argv[2], NULL, 0);
 	tap_note("%u instances of each form, seed %llu", cases, rnd_state);

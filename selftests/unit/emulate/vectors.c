@@ -8,6 +8,7 @@
  *   x4@40010=1>2   compares and exchanges    i1*8@60, o1*8@60=1122   8 bytes from, to port 0x60
  * Every byte of memory reads as the low byte of its address, and a port delivers 1, 2, 3 ...
  */
+#include <linux/kernel.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,7 +106,8 @@ static const struct vector vectors[] = {
 	{ "the same with a larger limit", REAL, "678b03", "bx=10000 ds.limit=ffffffff",
 	  "r2@50000", "ax=100" },
 	{ "small limit", PROT32, "8b03", "bx=ffd ds.limit=fff", "", "", GP0 },
-	{ "within a small limit", PROT32, "8b03", "bx=ffc ds.limit=fff", "r4@40ffc", "ax=fffefdfc" },
+	{ "within a small limit", PROT32, "8b03", "bx=ffc ds.limit=fff", "r4@40ffc",
+	  "ax=fffefdfc" },
 	{ "no wrap at 4G", PROT32, "8b03", "bx=fffffffe", "", "", GP0 },
 	{ "linear address wraps at 4G", PROT32, "8b03", "bx=2000 ds.base=fffff000", "r4@1000",
 	  "ax=3020100" },
@@ -221,6 +223,9 @@ static const struct vector vectors[] = {
 	{ "INSB", REAL, "6c", "dx=60 di=10", "i1*1@60 w1@10010=1", "di=11" },
 	{ "REP INSB in bursts that end with the page", REAL, "f36c", "dx=60 cx=c di=fff8",
 	  "i1*8@60 w8@1fff8=807060504030201 i1*4@60 w4@10000=4030201", "cx=0 di=4" },
+	{ "a burst ends where DI wraps, whatever the limit", PROT32, "f3676c",
+	  "dx=60 cx=c di=fff8", "i1*8@60 w8@1fff8=807060504030201 i1*4@60 w4@10000=4030201",
+	  "cx=0 di=4" },
 	{ "REP INSB backwards", REAL, "f36c", "dx=60 cx=2 di=1 flags=402",
 	  "i1*1@60 w1@10001=1 i1*1@60 w1@10000=1", "cx=0 di=ffff" },
 	{ "REP OUTSW with GS:", REAL, "65f36f", "dx=60 cx=2 si=10", "r4@60010 o2*2@60=13121110",
@@ -259,6 +264,8 @@ static const struct vector vectors[] = {
 	{ "CRC32 is not MOVBE", LONG64, "f20f38f007", "", "", "", UNHANDLED },
 	{ "15 bytes", LONG64, "26262626262626262626262626c607", "", "", "", GP0 },
 	{ "15 bytes are enough", LONG64, "2626262626262626262626268b4704", "di=4", "r4@8",
+	  "ax=b0a0908" },
+	{ "a fetch stops at the end of the page", LONG64, "8b4704", "di=4 ip=ffe", "r4@8",
 	  "ax=b0a0908" },
 	{ "prefixes without end", LONG64, "666666666666666666666666666666", "", "", "", GP0 },
 	{ "a prefix after REX cancels it", LONG64, "48668b07", "di=4", "r2@4", "ax=504" },
@@ -323,6 +330,8 @@ static int op_fetch(struct xvm_emul *e, u64 linear, void *buf, unsigned int len)
 	unsigned int i, at = linear - code_at;
 
 	(void)e;
+	if (linear % 4096 + len > 4096)
+		log_access("fetch across pages");
 	for (i = 0; i < len; i++, at++) {
 		char digits[3] = "90";
 
@@ -358,13 +367,16 @@ static int op_pio(struct xvm_emul *e, u16 port, bool in, unsigned int size, void
 
 static void op_read_xmm(struct xvm_emul *e, unsigned int reg, u64 val[2])
 {
-	(void)e, (void)reg;
-	val[0] = val[1] = 0;
+	(void)e;
+	(void)reg;
+	memset(val, 0, 16);
 }
 
 static void op_write_xmm(struct xvm_emul *e, unsigned int reg, const u64 val[2])
 {
-	(void)e, (void)reg, (void)val;
+	(void)e;
+	(void)reg;
+	(void)val;
 }
 
 static const struct xvm_emul_ops ops = {
@@ -534,6 +546,6 @@ void vector_suite(void)
 {
 	unsigned int i;
 
-	for (i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(vectors); i++)
 		run_vector(&vectors[i]);
 }
