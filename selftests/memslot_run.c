@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Memslots that change while a vCPU uses them, and what each kind does. */
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <string.h>
 
+#include "runner.h"
 #include "test.h"
 #include "x86.h"
 
@@ -205,54 +203,18 @@ GUEST_ASM(work, 64,
 	  "jmp 1b\n"
 	  "3: hlt");
 
-struct runner {
-	struct vcpu *v;
-	pthread_t thread;
-	atomic_ulong exits;
-	atomic_int last; /* the exit that ended it */
-};
-
 #define DEVICE_VALUE 0x6b
 
-/* Runs on, and answers reads as a device; anything else ends it. */
-static void *runner_run(void *arg)
+/* Answers reads as a device; anything else ends the run. */
+static bool answer(struct vcpu *v, int reason, void *arg)
 {
 	const uint64_t value = DEVICE_VALUE;
-	struct runner *r = arg;
 
-	for (;;) {
-		int reason = vcpu_run(r->v);
-
-		if (reason != KVM_EXIT_MMIO || r->v->run->mmio.is_write) {
-			r->last = reason;
-			return NULL;
-		}
-		memcpy(r->v->run->mmio.data, &value, sizeof(value));
-		r->exits++;
-	}
-}
-
-static void no_op(int sig)
-{
-	(void)sig;
-}
-
-static void runner_start(struct runner *r, struct vcpu *v)
-{
-	memset(r, 0, sizeof(*r));
-	r->v = v;
-	signal(SIGUSR1, no_op);
-	if (pthread_create(&r->thread, NULL, runner_run, r))
-		die("pthread_create");
-}
-
-/* The exit that ended it: EINTR, if all was well until now. */
-static int runner_stop(struct runner *r)
-{
-	r->v->run->immediate_exit = 1;
-	pthread_kill(r->thread, SIGUSR1);
-	pthread_join(r->thread, NULL);
-	return r->last;
+	(void)arg;
+	if (reason != KVM_EXIT_MMIO || v->run->mmio.is_write)
+		return false;
+	memcpy(v->run->mmio.data, &value, sizeof(value));
+	return true;
 }
 
 TEST_F_TIMEOUT(slot_run, flags_while_running, 60)
@@ -266,8 +228,8 @@ TEST_F_TIMEOUT(slot_run, flags_while_running, 60)
 	for (i = 0; i < SLOT_SIZE; i += GUEST_PAGE)
 		*(uint64_t *)(mem + i) = 0x5a;
 	guest_add_slot(g, 1, 0, FAR_GPA, SLOT_SIZE, mem);
-	runner_start(&r, &g->cpu);
-	for (i = 0; i < 300 && !r.last; i++) {
+	runner_start(&r, &g->cpu, answer, NULL);
+	for (i = 0; i < 300 && !r.ended; i++) {
 		ASSERT_EQ(0, guest_slot(g, 1, KVM_MEM_LOG_DIRTY_PAGES, FAR_GPA,
 					SLOT_SIZE, mem));
 		usleep(500);
@@ -293,8 +255,8 @@ TEST_F_TIMEOUT(slot_run, neighbours_while_running, 60)
 	for (i = 0; i < SLOT_SIZE; i += GUEST_PAGE)
 		*(uint64_t *)(mem + i) = 0x5a;
 	guest_add_slot(g, 1, 0, FAR_GPA, SLOT_SIZE, mem);
-	runner_start(&r, &g->cpu);
-	for (i = 0; i < 200 && !r.last; i++) {
+	runner_start(&r, &g->cpu, answer, NULL);
+	for (i = 0; i < 200 && !r.ended; i++) {
 		guest_add_slot(g, 2, 0, FAR_GPA - SLOT_SIZE, SLOT_SIZE, other);
 		guest_add_slot(g, 3, 0, FAR_GPA + SLOT_SIZE, SLOT_SIZE, other);
 		guest_add_slot(g, 3, 0, FAR_GPA + 2 * SLOT_SIZE, SLOT_SIZE,
@@ -332,8 +294,8 @@ TEST_F_TIMEOUT(slot_run, delete_while_running, 60)
 
 	guest_start64(g, self->dev, poll, poll_end);
 	mem[0] = 0x5a;
-	runner_start(&r, &g->cpu);
-	for (i = 0; i < 300 && !r.last; i++) {
+	runner_start(&r, &g->cpu, answer, NULL);
+	for (i = 0; i < 300 && !r.ended; i++) {
 		guest_add_slot(g, 1, 0, FAR_GPA, SLOT_SIZE, mem);
 		usleep(300);
 		guest_add_slot(g, 1, 0, 0, 0, NULL);
@@ -360,8 +322,8 @@ TEST_F_TIMEOUT(slot_run, move_while_running, 60)
 	guest_start64(g, self->dev, poll, poll_end);
 	mem[0] = 0x5a;
 	guest_add_slot(g, 1, 0, FAR_GPA, SLOT_SIZE, mem);
-	runner_start(&r, &g->cpu);
-	for (i = 0; i < 300 && !r.last; i++) {
+	runner_start(&r, &g->cpu, answer, NULL);
+	for (i = 0; i < 300 && !r.ended; i++) {
 		ASSERT_EQ(0, guest_slot(g, 1, 0, ALIAS_GPA, SLOT_SIZE, mem));
 		mem[0] = 0xbad;
 		usleep(300);
