@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* pgtable-test [STEPS [SEED]]: each test in a process of its own, so that a crash is a failure. */
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "world.h"
+
+static struct source source = { .seed = 1 };
+static unsigned int steps = 20000;
+
+#define LEAF(pfn, level) \
+	((u64)(pfn) << 12 | XVM_PTE_PRESENT | XVM_PTE_USER | ((level) > 1 ? XVM_PTE_HUGE : 0))
+
+static void model(unsigned int levels)
+{
+	struct world *world = world_new(levels, &source);
+
+	drive(world, steps);
+	world_end(world);
+}
+
+/* Whichever table cannot be had: what was made stays, the next try makes the rest. */
+static void no_memory(unsigned int levels)
+{
+	unsigned int level, nr;
+
+	for (level = 1; level <= 3; level++) {
+		for (nr = 0; nr < levels - level; nr++) {
+			struct world *world = world_new(levels, &source);
+			struct cache cache = { .world = world, .budget = nr };
+
+			CHECK(world_map(world, 0, level, LEAF(0x40000, level), &cache) ==
+			      XVM_MAP_NO_TABLE);
+			world_check(world);
+			CHECK(world->nr_pages == 1 + nr);
+			cache.budget = levels - level - nr;
+			CHECK(world_map(world, 0, level, LEAF(0x40000, level), &cache) ==
+			      XVM_MAP_NEW);
+			world_check(world);
+			CHECK(!cache.budget);
+			world_end(world);
+		}
+	}
+}
+
+static unsigned int race_at, race_level;
+static enum xvm_map_result race_result;
+
+/* Another fault is faster, in the table of one level. */
+static void race(struct world *world, u64 *ptep, unsigned int level)
+{
+	struct cache cache = { .world = world, .budget = 4 };
+
+	(void)ptep;
+	if (level == race_at)
+		race_result = world_map(world, 0, race_level, LEAF(0x40000, race_level), &cache);
+}
+
+/* At whichever table: its own is given back, the faster one's is used. */
+static void lost_race(unsigned int levels)
+{
+	unsigned int level;
+
+	for (level = 1; level <= 3; level++) {
+		race_level = level;
+		for (race_at = level; race_at <= levels; race_at++) {
+			struct world *world = world_new(levels, &source);
+			struct cache cache = { .world = world, .budget = 4 };
+
+			world->competitor = race;
+			CHECK(world_map(world, 0, level, LEAF(0x40000, level), &cache) ==
+			      XVM_MAP_SAME);
+			CHECK(race_result == XVM_MAP_NEW);
+			CHECK(cache.unallocs == (race_at > level));
+			world_check(world);
+			CHECK(world->nr_pages == 1 + levels - level);
+			world_end(world);
+		}
+	}
+}
+
+/* The faster one puts a larger leaf, or a table, where this one wants to go. */
+static void lost_race_other_level(unsigned int levels)
+{
+	unsigned int level;
+
+	for (level = 1; level <= 3; level++) {
+		for (race_level = 1; race_level <= 3; race_level++) {
+			struct cache cache = { .budget = 4 };
+			struct world *world;
+
+			if (race_level == level)
+				continue;
+			world = world_new(levels, &source);
+			cache.world = world;
+			race_at = level > race_level ? level : race_level;
+			world->competitor = race;
+			CHECK(world_map(world, 0, level, LEAF(0x40000, level), &cache) ==
+			      XVM_MAP_BLOCKED);
+			CHECK(race_result == XVM_MAP_NEW);
+			CHECK(cache.unallocs == (race_level > level));
+			world_check(world);
+			world_end(world);
+		}
+	}
+}
+
+/* One entry at the top is all that is touched, however much hangs below. */
+static void detach_high(unsigned int levels)
+{
+	struct world *world = world_new(levels, &source);
+	struct cache cache = { .world = world };
+	unsigned int i, detached = 0;
+	u64 gfn;
+
+	for (gfn = 0; gfn < 64 * xvm_level_pages(2); gfn += xvm_level_pages(2) / 2) {
+		cache.budget = 4;
+		world_map(world, gfn, 1, LEAF(gfn, 1), &cache);
+	}
+	world_unmap(world, 0, xvm_level_pages(4));
+	world_check(world);
+	for (i = 0; i < world->nr_pages; i++)
+		detached += world->pages[i].use == PAGE_DETACHED;
+	CHECK(detached == 1);
+	world_free_detached(world, 0);
+	CHECK(world->nr_pages == levels - 3);
+	world_end(world);
+}
+
+static const struct test {
+	const char *name;
+	void (*run)(unsigned int levels);
+} tests[] = {
+	{ "random operations agree with the model", model },
+	{ "no table to be had, at each level", no_memory },
+	{ "a race lost at each level", lost_race },
+	{ "a race lost to another size of leaf", lost_race_other_level },
+	{ "a whole subtree goes by its top entry", detach_high },
+};
+
+static bool passes(const struct test *test, unsigned int levels)
+{
+	pid_t pid;
+	int status;
+
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		test->run(levels);
+		exit(0);
+	}
+	return pid > 0 && waitpid(pid, &status, 0) == pid && !status;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned int i, levels, passed = 0, failed = 0;
+
+	if (argc > 1)
+		steps = strtoul(argv[1], NULL, 0);
+	if (argc > 2)
+		source.seed = strtoull(argv[2], NULL, 0);
+	printf("TAP version 13\n# %u random operations, seed %llu\n", steps, source.seed);
+
+	for (levels = 4; levels <= 5; levels++) {
+		for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+			bool ok = passes(&tests[i], levels);
+
+			if (ok)
+				passed++;
+			else
+				failed++;
+			printf("%sok %u - %s, %u levels\n", ok ? "" : "not ", passed + failed,
+			       tests[i].name, levels);
+		}
+	}
+	printf("1..%u\n%u passed, %u failed\n", passed + failed, passed, failed);
+	return failed ? 1 : 0;
+}

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The pages behind the tables, and each operation beside the model's.  Tables
+ * come one by one from the C library, so that the address sanitizer sees any
+ * use of one that was given back.
+ */
+#include <string.h>
+
+#include <linux/atomic.h>
+#include <linux/compiler.h>
+
+#include "world.h"
+
+static struct world *the_world;
+
+static struct page *page_of(struct world *world, const u64 *entry)
+{
+	unsigned int i;
+
+	for (i = 0; i < world->nr_pages; i++)
+		if (entry >= world->pages[i].table &&
+		    entry < world->pages[i].table + XVM_PGT_ENTRIES)
+			return &world->pages[i];
+	return NULL;
+}
+
+static u64 *page_alloc(struct world *world, enum page_use use, struct cache *owner)
+{
+	u64 *table = aligned_alloc(4096, 4096);
+
+	CHECK(table && world->nr_pages < MAX_TABLES + 1);
+	memset(table, 0, 4096);
+	world->pages[world->nr_pages++] = (struct page) {
+		.table = table,
+		.use = use,
+		.owner = owner,
+	};
+	return table;
+}
+
+static void page_free(struct world *world, u64 *table)
+{
+	struct page *page = page_of(world, table);
+
+	CHECK(page && page->table == table);
+	*page = world->pages[--world->nr_pages];
+	free(table);
+}
+
+static u64 *cache_alloc(void *ctx)
+{
+	struct cache *cache = ctx;
+
+	if (!cache->budget)
+		return NULL;
+	cache->budget--;
+	return page_alloc(cache->world, PAGE_LOOSE, cache);
+}
+
+static void cache_unalloc(void *ctx, u64 *table)
+{
+	struct cache *cache = ctx;
+	struct page *page = page_of(cache->world, table);
+	unsigned int i;
+
+	CHECK(page && page->use == PAGE_LOOSE && page->owner == cache);
+	for (i = 0; i < XVM_PGT_ENTRIES; i++)
+		CHECK(!table[i]);
+	cache->budget++;
+	cache->unallocs++;
+	page_free(cache->world, table);
+}
+
+static u64 *link_target(u64 pte)
+{
+	return (u64 *)(uintptr_t)(pte & XVM_PTE_ADDR);
+}
+
+/* FNV-1a over the words of a subtree. */
+static u64 checksum(const u64 *table, unsigned int level, u64 sum)
+{
+	unsigned int i;
+
+	for (i = 0; i < XVM_PGT_ENTRIES; i++) {
+		sum = (sum ^ table[i]) * 0x100000001b3ULL;
+		if (table[i] && !xvm_pte_is_leaf(table[i], level))
+			sum = checksum(link_target(table[i]), level - 1, sum);
+	}
+	return sum;
+}
+
+static void detach(void *ctx, u64 *table, unsigned int level)
+{
+	struct world *world = ctx;
+	struct page *page = page_of(world, table);
+
+	CHECK(page && page->table == table && page->use == PAGE_LINKED && page->level == level);
+	page->use = PAGE_DETACHED;
+	page->checksum = checksum(table, level, level);
+}
+
+static u64 to_phys(u64 *table)
+{
+	return (uintptr_t)table;
+}
+
+static u64 *to_virt(u64 phys)
+{
+	return (u64 *)(uintptr_t)phys;
+}
+
+static const struct xvm_pgtable_ops ops = {
+	.alloc = cache_alloc,
+	.unalloc = cache_unalloc,
+	.detach = detach,
+	.to_phys = to_phys,
+	.to_virt = to_virt,
+};
+
+void after_read(u64 *ptr)
+{
+	struct world *world = the_world;
+
+	if (world->marker && !world->breaking_in)
+		world->marker(world, ptr, page_of(world, ptr)->level);
+}
+
+u64 cmpxchg64(u64 *ptr, u64 old, u64 new)
+{
+	struct world *world = the_world;
+	struct page *page = page_of(world, ptr), *target;
+	u64 was;
+
+	CHECK(page && page->use == PAGE_LINKED);
+	if (world->competitor && !world->breaking_in) {
+		/* What the interrupted map has linked so far is there for others. */
+		model_walked_to(&world->model, world->map_gfn, page->level, &world->model_budget);
+		world->breaking_in = true;
+		world->competitor(world, ptr, page->level);
+		world->breaking_in = false;
+		page = page_of(world, ptr);
+	}
+
+	was = *ptr;
+	if (was != old)
+		return was;
+	*ptr = new;
+	target = (new & XVM_PTE_PRESENT) && !xvm_pte_is_leaf(new, page->level) ?
+		 page_of(world, link_target(new)) : NULL;
+	if (target) {
+		CHECK(target->use == PAGE_LOOSE);
+		target->use = PAGE_LINKED;
+		target->level = page->level - 1;
+	}
+	return was;
+}
+
+struct world *world_new(unsigned int levels, struct source *source)
+{
+	struct world *world = calloc(1, sizeof(*world));
+
+	CHECK(world && !the_world);
+	the_world = world;
+	world->source = source;
+	world->model.levels = levels;
+	world->pgt = (struct xvm_pgtable) {
+		.root = page_alloc(world, PAGE_LINKED, NULL),
+		.levels = levels,
+		.ops = &ops,
+	};
+	world->pages[0].level = levels;
+	return world;
+}
+
+enum xvm_map_result world_map(struct world *world, u64 gfn, unsigned int level, u64 pte,
+			      struct cache *cache)
+{
+	bool outer = !world->breaking_in;
+	unsigned int budget = cache->budget, *model_budget = &budget;
+	enum xvm_map_result got;
+
+	if (outer) {
+		world->map_gfn = gfn;
+		world->map_level = level;
+		world->model_budget = cache->budget;
+		model_budget = &world->model_budget;
+	}
+	got = xvm_pgtable_map(&world->pgt, gfn, level, pte, cache);
+	CHECK(got == model_map(&world->model, gfn, level, pte, model_budget));
+	CHECK(cache->budget == *model_budget);
+	return got;
+}
+
+/* Leaves and tables of a subtree; marks its pages. */
+static void count_subtree(struct world *world, u64 *table, unsigned int level,
+			  struct xvm_pgtable_count *count)
+{
+	struct page *page = page_of(world, table);
+	unsigned int i;
+
+	CHECK(page && page->table == table && page->level == level);
+	CHECK(!page->seen++);
+	count->tables++;
+	for (i = 0; i < XVM_PGT_ENTRIES; i++) {
+		if (!table[i])
+			continue;
+		CHECK(table[i] & XVM_PTE_PRESENT);
+		if (xvm_pte_is_leaf(table[i], level))
+			count->leaves[level]++;
+		else
+			count_subtree(world, link_target(table[i]), level - 1, count);
+	}
+}
+
+static void forget_seen(struct world *world)
+{
+	unsigned int i;
+
+	for (i = 0; i < world->nr_pages; i++)
+		world->pages[i].seen = 0;
+}
+
+static void count_detached(struct world *world, struct xvm_pgtable_count *count)
+{
+	unsigned int i;
+
+	forget_seen(world);
+	for (i = 0; i < world->nr_pages; i++)
+		if (world->pages[i].use == PAGE_DETACHED)
+			count_subtree(world, world->pages[i].table, world->pages[i].level, count);
+}
+
+void world_unmap(struct world *world, u64 start, u64 end)
+{
+	struct xvm_pgtable_count before = {}, after = {}, gone = {}, got = {};
+	unsigned int i;
+	bool any;
+
+	count_detached(world, &before);
+	any = xvm_pgtable_unmap(&world->pgt, start, end, world, &got);
+	count_detached(world, &after);
+	model_unmap(&world->model, start, end, &gone);
+
+	CHECK(!got.tables);
+	CHECK(after.tables - before.tables == gone.tables);
+	for (i = 1; i <= 3; i++)
+		CHECK(got.leaves[i] + after.leaves[i] - before.leaves[i] == gone.leaves[i]);
+	CHECK(any == (gone.tables || gone.leaves[1] || gone.leaves[2] || gone.leaves[3]));
+}
+
+static void free_page(u64 *table)
+{
+	page_free(the_world, table);
+}
+
+/* All but some of the subtrees that wait, in no special order. */
+void world_free_detached(struct world *world, unsigned int keep)
+{
+	unsigned int i = 0;
+
+	while (i < world->nr_pages) {
+		struct xvm_pgtable_count want = {}, got = {};
+		struct page page = world->pages[i];
+		unsigned int nr_pages = world->nr_pages;
+
+		if (page.use != PAGE_DETACHED || (keep && keep--)) {
+			i++;
+			continue;
+		}
+		CHECK(page.checksum == checksum(page.table, page.level, page.level));
+		forget_seen(world);
+		count_subtree(world, page.table, page.level, &want);
+		xvm_pgtable_free(&world->pgt, page.table, page.level, free_page, &got);
+		CHECK(!memcmp(&got, &want, sizeof(got)));
+		CHECK(world->nr_pages == nr_pages - want.tables);
+		i = 0;
+	}
+}
+
+void world_end(struct world *world)
+{
+	struct xvm_pgtable_count count = {};
+
+	world_free_detached(world, 0);
+	xvm_pgtable_free(&world->pgt, world->pgt.root, world->pgt.levels, free_page, &count);
+	CHECK(count.tables == world->model.nr_tables + 1);
+	CHECK(!world->nr_pages);
+	the_world = NULL;
+	free(world);
+}
