@@ -133,7 +133,7 @@ static void set_sizes(struct cursor *c, u16 flags)
 	enum emul_mode mode = c->e->mode;
 	bool wide = mode == EMUL_MODE_PROT32 || mode == EMUL_MODE_LONG64;
 
-	d->op_size = wide != d->op_override ? 4 : 2;
+	d->op_size = wide != d->op_override || flags & F_DWORD ? 4 : 2;
 	d->addr_size = wide != c->addr_override ? 4 : 2;
 	if (mode == EMUL_MODE_LONG64) {
 		d->addr_size = c->addr_override ? 4 : 8;

@@ -149,7 +149,7 @@ struct xvm_emul {
 	u8 insn_len; /* after decode */
 	struct xvm_emul_insn d;
 
-	bool committed; /* the registers below were changed */
+	bool committed; /* the registers above were changed */
 	bool again; /* a repeated instruction has iterations left */
 	bool implicit; /* for ->read: a system access, whatever the cpl */
 	struct {

@@ -123,6 +123,7 @@ enum {
 	F_SRC2_REG = 1 << 9, /* a third operand: ModRM.reg */
 	F_SRC2_RM = 1 << 10, /* a third operand: register or memory */
 	F_NOPREFIX = 1 << 11, /* something else with 66, F2 or F3 */
+	F_DWORD = 1 << 12, /* operand size is 32 bits, or 64 with REX.W */
 	F_RMW = F_READ | F_WRITE,
 };
 

@@ -185,7 +185,7 @@ static const struct emul_entry map_0f[256] = {
 	[0xbe] = ENTRY(MOVSX, REG, RM8, F_MODRM | F_WRITE),
 	[0xbf] = ENTRY(MOVSX, REG, RM16, F_MODRM | F_WRITE),
 	PAIR(0xc0, XADD, RM, REG, F_MODRM | F_RMW | F_LOCK),
-	[0xc3] = ENTRY(MOV, RM, REG, F_MODRM | F_WRITE | F_MEM | F_NOPREFIX),
+	[0xc3] = ENTRY(MOV, RM, REG, F_MODRM | F_WRITE | F_MEM | F_DWORD | F_NOPREFIX),
 	[0xc7] = GROUP(9, 0),
 	[0xd6] = ENTRY(SSE, RM, NONE, F_MODRM),
 	[0xe7] = ENTRY(SSE, RM, NONE, F_MODRM),

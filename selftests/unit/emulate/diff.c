@@ -22,7 +22,10 @@
 #define PF_WRITE 2
 #define PF_USER 4
 
+#define GS_BASE 0x04321000ULL
+
 #define MAX_STEPS 200
+#define PER_WORLD 64 /* instances from one set of segments and memory */
 
 static u8 *native_mem; /* what the CPU works on */
 static u8 emul_mem[DATA_SIZE];
@@ -30,8 +33,8 @@ static u8 image[DATA_SIZE]; /* before the instruction */
 
 static struct native_state emul_state; /* xmm of the emulator */
 static const struct instance *current;
+static struct world world;
 static bool disturb; /* this read, write or locked write comes to something else first */
-static bool probed;
 
 static int page_fault(struct xvm_emul *e, u64 linear, bool write)
 {
@@ -93,9 +96,8 @@ static int op_cmpxchg(struct xvm_emul *e, u64 linear, const void *old, const voi
 
 static int op_fetch(struct xvm_emul *e, u64 linear, void *buf, unsigned int len)
 {
-	u64 at = linear - native_rip();
+	u64 at = linear - e->rip - (world.bits == 64 ? 0 : world.seg[EMUL_SEG_CS].base);
 
-	(void)e;
 	if (rnd_chance(20))
 		len = 1 + rnd_below(len);
 	memset(buf, 0x90, len);
@@ -106,7 +108,6 @@ static int op_fetch(struct xvm_emul *e, u64 linear, void *buf, unsigned int len)
 
 static int op_probe_write(struct xvm_emul *e, u64 linear, unsigned int len)
 {
-	probed = true;
 	return inside(linear, len) ? EMUL_OK : page_fault(e, linear, true);
 }
 
@@ -161,23 +162,80 @@ static u16 selector(unsigned int seg)
 	return sel;
 }
 
-static void set_up(struct xvm_emul *e, const struct instance *inst)
+/* Segments as a process has them. */
+static void plain_world(void)
 {
 	unsigned int i;
 
+	memset(&world, 0, sizeof(world));
+	world.bits = 64;
+	for (i = 0; i < EMUL_NR_SEGS; i++)
+		world.seg[i].sel = selector(i);
+	world.seg[EMUL_SEG_GS].base = GS_BASE;
+}
+
+/* A data segment around the data pages, of any kind; the stack's has to be writable. */
+static void random_segment(struct xvm_emul_seg *seg, bool stack)
+{
+	u64 start;
+
+	seg->base = rnd_chance(30) ? 0 : DATA_BASE + 64 - rnd_below(0x2000);
+	start = DATA_BASE - seg->base;
+	seg->limit = rnd_chance(50) ? 0xffffffff : 0xffff;
+	seg->attrib = 0xf3;
+	switch (rnd_below(stack ? 6 : 10)) {
+	case 0:
+		seg->attrib |= 4; /* expands down, from somewhere within the pages */
+		/* fallthrough */
+	case 1:
+	case 2:
+		seg->limit = (start + rnd_below(DATA_SIZE)) & 0xfffff;
+		break;
+	case 6:
+		seg->attrib = 0xf1; /* read-only */
+		break;
+	case 7:
+		seg->attrib = 0xfb; /* code; only if readable can it be loaded */
+		break;
+	case 8:
+		seg->attrib = rnd_chance(50) ? 0 : 0xf3;
+		break;
+	}
+	if (rnd_chance(50) && seg->attrib)
+		seg->attrib |= 0x400;
+}
+
+static int segmented_world(unsigned int bits)
+{
+	static const u8 loaded[] = { EMUL_SEG_ES, EMUL_SEG_SS, EMUL_SEG_DS, EMUL_SEG_GS };
+	unsigned int i;
+
+	memset(&world, 0, sizeof(world));
+	world.bits = bits;
+	for (i = 0; i < sizeof(loaded); i++) {
+		struct xvm_emul_seg *seg = &world.seg[loaded[i]];
+
+		random_segment(seg, loaded[i] == EMUL_SEG_SS);
+		if (native_seg_load(seg, loaded[i]))
+			return -1;
+	}
+	return native_seg_code(&world.seg[EMUL_SEG_CS], bits == 32);
+}
+
+static void set_up(struct xvm_emul *e, const struct instance *inst)
+{
 	memset(e, 0, sizeof(*e));
 	e->ops = &ops;
 	memcpy(e->regs, inst->st.regs, sizeof(e->regs));
-	e->rip = native_rip();
+	memcpy(e->seg, world.seg, sizeof(e->seg));
+	e->rip = world.bits == 64 ? native_rip() : SEG_CODE_EIP;
 	e->rflags = inst->st.rflags;
 	e->cr0 = 0x80000033;
 	e->cr4 = 0x620;
 	e->efer = 0xd01;
-	e->mode = EMUL_MODE_LONG64;
+	e->mode = world.bits == 64 ? EMUL_MODE_LONG64 :
+		  world.bits == 32 ? EMUL_MODE_PROT32 : EMUL_MODE_PROT16;
 	e->cpl = 3;
-	for (i = 0; i < EMUL_NR_SEGS; i++)
-		e->seg[i].sel = selector(i);
-	e->seg[EMUL_SEG_GS].base = GS_BASE;
 }
 
 /* Runs to the end of the instruction, through every exit.  EMUL_OK or what it ended with. */
@@ -213,6 +271,10 @@ static void describe(const struct form *f, const struct instance *inst, const ch
 	char text[64] = "";
 	unsigned int i;
 
+	tap_note("%u-bit code; ES %llx+%x %x, SS %llx+%x %x, DS %llx+%x %x", world.bits,
+		 world.seg[0].base, world.seg[0].limit, world.seg[0].attrib, world.seg[2].base,
+		 world.seg[2].limit, world.seg[2].attrib, world.seg[3].base, world.seg[3].limit,
+		 world.seg[3].attrib);
 	for (i = 0; i < inst->len; i++)
 		sprintf(text + i * 3, "%02x ", inst->insn[i]);
 	tap_note("%s: %s: %s", f->name, text, what);
@@ -225,6 +287,7 @@ static bool compare(const struct form *f, const struct instance *inst, struct xv
 	bool faulted = rc == EMUL_FAULT;
 	char what[160];
 	unsigned int i;
+	u64 start;
 
 	if (fault->raised != faulted || (rc && !faulted)) {
 		snprintf(what, sizeof(what), "emulator says %d, CPU %s %d (error %x, cr2 %llx)", rc,
@@ -256,7 +319,8 @@ static bool compare(const struct form *f, const struct instance *inst, struct xv
 		describe(f, inst, what);
 		return false;
 	}
-	if (e->rip != native_rip() + (fault->raised ? 0 : inst->len)) {
+	start = world.bits == 64 ? native_rip() : SEG_CODE_EIP;
+	if (e->rip != start + (fault->raised ? 0 : inst->len)) {
 		describe(f, inst, "length");
 		return false;
 	}
@@ -279,50 +343,83 @@ static void fill_image(void)
 	}
 }
 
-static void test_form(const struct form *f, unsigned int cases)
+static int renew(unsigned int bits)
 {
+	fill_image();
+	memcpy(native_mem, image, DATA_SIZE);
+	memcpy(emul_mem, image, DATA_SIZE);
+	return bits == 64 ? 0 : segmented_world(bits);
+}
+
+static bool test_instance(const struct form *f, unsigned int *faults)
+{
+	struct native_fault fault;
+	struct native_state st;
+	struct instance inst;
+	struct xvm_emul e;
+	unsigned int i;
+	int rc;
+
+	instantiate(f, &world, native_mem, &inst);
+	if (world.bits != 64)
+		for (i = 0; i < 16; i++)
+			inst.st.regs[i] = i < 8 ? (u32)inst.st.regs[i] : 0;
+	current = &inst;
+	st = inst.st;
+	if (world.bits == 64)
+		native_run(inst.insn, inst.len, &st, &fault);
+	else
+		native_seg_run(inst.insn, inst.len, world.seg, &st, &fault);
+	/* Nothing promises what upper halves hold after 16- or 32-bit code. */
+	if (world.bits != 64)
+		for (i = 0; i < 16; i++)
+			st.regs[i] = (u32)st.regs[i];
+	emul_state = inst.st;
+	set_up(&e, &inst);
+	rc = emulate(&e);
+	*faults += fault.raised;
+	if (compare(f, &inst, &e, rc, &st, &fault))
+		return true;
+	memcpy(emul_mem, native_mem, DATA_SIZE);
+	return false;
+}
+
+static void test_form(const struct form *f, unsigned int bits, unsigned int cases)
+{
+	bool must_fault = f->flags & (T_PORT | T_INVALID);
 	unsigned int i, bad = 0, faults = 0;
 
 	for (i = 0; i < cases && bad < 5; i++) {
-		struct native_fault fault;
-		struct native_state st;
-		struct instance inst;
-		struct xvm_emul e;
-		int rc;
-
-		if (i % 64 == 0) {
-			fill_image();
-			memcpy(native_mem, image, DATA_SIZE);
-			memcpy(emul_mem, image, DATA_SIZE);
-		}
-		instantiate(f, native_mem, &inst);
-		current = &inst;
-		st = inst.st;
-		native_run(inst.insn, inst.len, &st, &fault);
-		emul_state = inst.st;
-		set_up(&e, &inst);
-		rc = emulate(&e);
-		faults += fault.raised;
-		if (!compare(f, &inst, &e, rc, &st, &fault)) {
+		if (i % PER_WORLD == 0 && renew(bits)) {
+			tap_note("%s: no segments from the LDT", f->name);
 			bad++;
-			memcpy(emul_mem, native_mem, DATA_SIZE);
+			break;
 		}
+		bad += !test_instance(f, &faults);
 	}
-	tap_result(!bad, "%s: %u instances, %u of them fault", f->name, i, faults);
+	tap_result(!bad && (i == faults) == must_fault,
+		   "%u-bit %s: %u instances, %u of them fault", bits, f->name, i, faults);
 }
 
-int diff_suite(unsigned int cases)
+int diff_init(void)
+{
+	native_mem = mmap((void *)DATA_BASE, DATA_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	return native_mem == MAP_FAILED || native_init() ? -1 : 0;
+}
+
+void diff_suite(unsigned int bits, unsigned int cases)
 {
 	unsigned int i;
 
-	native_mem = mmap((void *)DATA_BASE, DATA_SIZE, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	if (native_mem == MAP_FAILED || native_init() ||
-	    syscall(SYS_arch_prctl, ARCH_SET_GS, GS_BASE)) {
-		perror("cannot set up native execution");
-		return -1;
+	if (bits == 64) {
+		plain_world();
+		syscall(SYS_arch_prctl, ARCH_SET_GS, GS_BASE);
+	} else if (segmented_world(bits)) {
+		tap_note("%u-bit code is not compared with the CPU: no modify_ldt() here", bits);
+		return;
 	}
 	for (i = 0; i < nr_forms; i++)
-		test_form(&forms[i], cases);
-	return 0;
+		if (bits == 64 || !(forms[i].flags & T_ONLY64))
+			test_form(&forms[i], bits, cases);
 }

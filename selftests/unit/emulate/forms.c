@@ -102,8 +102,8 @@ const struct form forms[] = {
 	F1("MOV Ev,Iz", 0xc7, T_MODRM | T_IMMZ, EXT(0)),
 	F1("MOV Ev,CS", 0x8c, T_MODRM, EXT(1)),
 	F1("MOV Ev,SS", 0x8c, T_MODRM, EXT(2)),
-	F1("MOV Ev,/6", 0x8c, T_MODRM, EXT(6)),
-	F1("MOVSXD Gv,Ed", 0x63, T_MODRM | T_NOPREFIX),
+	F1("MOV Ev,/6", 0x8c, T_MODRM | T_INVALID, EXT(6)),
+	F1("MOVSXD Gv,Ed", 0x63, T_MODRM | T_NOPREFIX | T_ONLY64),
 	F2("MOVZX Gv,Eb", 0xb6, T_MODRM),
 	F2("MOVZX Gv,Ew", 0xb7, T_MODRM),
 	F2("MOVSX Gv,Eb", 0xbe, T_MODRM),
@@ -172,13 +172,16 @@ enum { AX, CX, DX, BX, SP, BP, SI, DI };
 
 struct gen {
 	const struct form *form;
+	const struct world *world;
 	struct instance *inst;
 	const u8 *mem;
-	bool op66, addr67, gs, lock;
+	bool op66, addr67, lock;
+	u8 override; /* segment prefix, or 0 */
 	u8 rep;
 	u8 rex;
 	u8 modrm;
 	unsigned int size;
+	unsigned int addr_bits;
 	unsigned int disp_at; /* where a RIP-relative displacement is to be patched in, or 0 */
 	u64 target;
 };
@@ -196,10 +199,29 @@ static u64 sext(u64 val, unsigned int bits)
 	return (s64)(val << (64 - bits)) >> (64 - bits);
 }
 
-/* A register for a 32-bit address may hold anything above it. */
+static u64 truncate(struct gen *g, u64 addr)
+{
+	return g->addr_bits == 64 ? addr : addr & ((1ULL << g->addr_bits) - 1);
+}
+
+/* A register for a shorter address may hold anything above it. */
 static u64 dress(struct gen *g, u64 addr)
 {
-	return g->addr67 ? (u32)addr | rnd() << 32 : addr;
+	return g->addr_bits == 64 ? addr : truncate(g, addr) | rnd() << g->addr_bits;
+}
+
+/* The offset of the target in the segment that an address will use. */
+static u64 offset_in(struct gen *g, unsigned int seg)
+{
+	static const u8 prefixes[EMUL_NR_SEGS] = { 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65 };
+	unsigned int i;
+
+	for (i = 0; i < EMUL_NR_SEGS; i++)
+		if (g->override == prefixes[i])
+			seg = i;
+	if (g->world->bits == 64 && seg < EMUL_SEG_FS)
+		return g->target;
+	return g->target - g->world->seg[seg].base;
 }
 
 static u64 pick_target(struct gen *g)
@@ -228,14 +250,14 @@ static void put_prefixes(struct gen *g)
 		list[n++] = 0x66;
 	if (g->addr67)
 		list[n++] = 0x67;
-	if (g->gs)
-		list[n++] = 0x65;
+	if (g->override)
+		list[n++] = g->override;
 	if (g->lock)
 		list[n++] = 0xf0;
 	if (g->rep)
 		list[n++] = g->rep;
 	/* Segment prefixes without a meaning here; now and then so many that it gets too long. */
-	if (rnd_chance(10)) {
+	if (g->world->bits == 64 && rnd_chance(10)) {
 		unsigned int pad = rnd_chance(80) ? 1 : rnd_below(14);
 
 		while (pad--)
@@ -249,7 +271,7 @@ static void put_prefixes(struct gen *g)
 		list[j] = tmp;
 	}
 	/* A REX prefix that another prefix follows does not count. */
-	if (n && rnd_chance(3))
+	if (g->world->bits == 64 && n && rnd_chance(3))
 		put(g, 0x40 | rnd_below(16), 1);
 	for (i = 0; i < n; i++)
 		put(g, list[i], 1);
@@ -257,22 +279,54 @@ static void put_prefixes(struct gen *g)
 		put(g, g->rex, 1);
 }
 
-/* ModRM, SIB and displacement; a register is given the value that makes the address come out. */
+/* By how much a bit offset in a register moves the address. */
+static u64 bit_displacement(struct gen *g, unsigned int src)
+{
+	u64 bit = sext(g->inst->st.regs[src], g->size * 8);
+
+	if (!(g->form->flags & T_BITREG))
+		return 0;
+	return (s64)(bit & ~(u64)(g->size * 8 - 1)) >> 3;
+}
+
+/*
+ * ModRM and displacement of a 16-bit address.  As below, a register is given the value that makes
+ * the address come out.
+ */
+static bool put_address16(struct gen *g, unsigned int reg_field)
+{
+	static const u8 base[8] = { BX, BX, BP, BP, SI, DI, BP, BX };
+	static const u8 index[8] = { SI, DI, SI, DI };
+	unsigned int mod = rnd_below(3), rm = rnd_below(8);
+	u64 *regs = g->inst->st.regs, ea, disp = 0;
+
+	put(g, mod << 6 | reg_field << 3 | rm, 1);
+	if (mod == 0 && rm == 6) {
+		put(g, offset_in(g, EMUL_SEG_DS) - bit_displacement(g, reg_field), 2);
+		return true;
+	}
+	if (g->form->flags & T_BITREG &&
+	    (reg_field == base[rm] || (rm < 4 && reg_field == index[rm])))
+		return false;
+	if (mod)
+		disp = sext(rnd(), mod == 1 ? 8 : 16);
+	put(g, disp, mod);
+	ea = offset_in(g, base[rm] == BP ? EMUL_SEG_SS : EMUL_SEG_DS);
+	ea -= disp + bit_displacement(g, reg_field);
+	if (rm < 4)
+		ea -= regs[index[rm]];
+	regs[base[rm]] = dress(g, ea);
+	return true;
+}
+
+/* ModRM, SIB and displacement of a 32- or 64-bit address. */
 static bool put_address(struct gen *g, unsigned int reg_field)
 {
 	unsigned int mod = rnd_below(3), rm = rnd_below(8), index = 4, scale = 0;
-	u64 *regs = g->inst->st.regs;
-	u64 ea = g->target - (g->gs ? GS_BASE : 0);
+	unsigned int src = reg_field | (g->rex & 4 ? 8 : 0), base;
+	u64 *regs = g->inst->st.regs, ea, rest, disp = 0;
 	bool stack = g->form->flags & T_STACK;
-	unsigned int base;
-	u64 disp = 0, rest;
-
-	if (g->form->flags & T_BITREG) {
-		unsigned int src = reg_field | (g->rex & 4 ? 8 : 0);
-		u64 bit = sext(regs[src], g->size * 8);
-
-		ea -= (s64)(bit & ~(u64)(g->size * 8 - 1)) >> 3;
-	}
+	u64 shift = bit_displacement(g, src);
 
 	if (stack && rm == 4)
 		mod = rnd_below(2);
@@ -293,20 +347,21 @@ static bool put_address(struct gen *g, unsigned int reg_field)
 			/* No base: keep the index small and put the rest into the displacement. */
 			rest = 0;
 			if (index != 4) {
-				if ((g->form->flags & T_BITREG) &&
-				    index == (reg_field | (g->rex & 4 ? 8 : 0)))
+				if (g->form->flags & T_BITREG && index == src)
 					return false;
 				regs[index] = dress(g, rnd_below(1 << 20));
-				rest = (g->addr67 ? (u32)regs[index] : regs[index]) << scale;
+				rest = truncate(g, regs[index]) << scale;
 			}
-			disp = ea - rest;
+			disp = offset_in(g, EMUL_SEG_DS) - shift - rest;
 			put(g, disp, 4);
-			return g->addr67 || sext(disp, 32) == disp;
+			return g->addr_bits == 32 || sext(disp, 32) == disp;
 		}
 		if (index != 4 && index == base)
 			return false;
 	} else if (rm == 5 && mod == 0) {
-		g->disp_at = g->inst->len;
+		ea = offset_in(g, EMUL_SEG_DS) - shift;
+		if (g->world->bits == 64)
+			g->disp_at = g->inst->len;
 		put(g, ea, 4);
 		return true;
 	}
@@ -314,21 +369,16 @@ static bool put_address(struct gen *g, unsigned int reg_field)
 		disp = sext(rnd(), mod == 1 ? 8 : 32);
 	put(g, disp, mod == 2 ? 4 : mod);
 
-	if (g->form->flags & T_BITREG) {
-		unsigned int src = reg_field | (g->rex & 4 ? 8 : 0);
-
-		if (src == base || (src == index && index != 4))
-			return false;
-	}
+	if (g->form->flags & T_BITREG && (src == base || (src == index && index != 4)))
+		return false;
 	/* The stack pointer has its value already: the operand lies near it. */
 	if (stack && base == SP)
-		return !g->gs && !g->addr67;
+		return !g->override && !g->addr67;
 	if (stack && index == SP)
 		return false;
 	rest = index == 4 ? 0 : regs[index] << scale;
-	if (g->addr67)
-		rest = (u32)rest;
-	regs[base] = dress(g, ea - rest - disp);
+	ea = offset_in(g, base == SP || base == BP ? EMUL_SEG_SS : EMUL_SEG_DS);
+	regs[base] = dress(g, ea - shift - rest - disp);
 	return true;
 }
 
@@ -363,14 +413,16 @@ static void aim_string(struct gen *g)
 {
 	u64 *regs = g->inst->st.regs;
 	u64 si = pick_target(g), di = pick_target(g);
+	bool segmented = g->world->bits != 64;
 
 	/* Two faults at once come in no order that the manual promises. */
 	if (rnd_chance(50))
 		si = DATA_BASE + DATA_SIZE / 2 + rnd_below(1024);
 	else
 		di = DATA_BASE + DATA_SIZE / 2 + rnd_below(1024);
-	regs[SI] = dress(g, si - (g->gs ? GS_BASE : 0));
-	regs[DI] = dress(g, di);
+	g->target = si;
+	regs[SI] = dress(g, offset_in(g, EMUL_SEG_DS));
+	regs[DI] = dress(g, di - (segmented ? g->world->seg[EMUL_SEG_ES].base : 0));
 	if (g->rep)
 		regs[CX] = dress(g, rnd_below(20));
 }
@@ -391,50 +443,94 @@ static void limit_undefined(struct gen *g, u64 imm)
 		g->inst->undefined |= CF;
 }
 
-static bool try_instance(struct gen *g)
+static void pick_prefixes(struct gen *g, bool mem)
 {
+	static const u8 overrides[] = { 0x26, 0x36, 0x3e, 0x65 };
 	const struct form *f = g->form;
-	struct instance *inst = g->inst;
-	u64 imm = rnd_value(), *regs = inst->st.regs;
-	unsigned int reg_field = f->ext ? f->ext - 1 : rnd_below(8);
-	bool mem = f->flags & T_MEM || (f->flags & T_MODRM && rnd_chance(85));
-	u8 opcode[3];
+	unsigned int bits = g->world->bits;
 
-	inst->len = 0;
-	inst->undefined = f->undefined;
-	pick_registers(g);
-	g->disp_at = 0;
 	g->op66 = f->prefix == 0x66 || (!(f->flags & T_NOPREFIX) && rnd_chance(25));
 	g->addr67 = rnd_chance(20);
-	g->gs = rnd_chance(10);
+	g->override = 0;
+	if (bits == 64)
+		g->override = rnd_chance(10) ? 0x65 : 0;
+	else if (rnd_chance(25))
+		g->override = overrides[rnd_below(sizeof(overrides))];
 	g->lock = rnd_chance(f->flags & T_LOCK && mem ? 30 : 2);
 	g->rep = f->prefix == 0xf2 || f->prefix == 0xf3 ? f->prefix : 0;
 	if (!f->prefix && !(f->flags & (T_NOPREFIX | T_NOREP)) &&
 	    rnd_chance(f->flags & T_STRING ? 65 : 3))
 		g->rep = rnd_chance(50) ? 0xf2 : 0xf3;
-	g->rex = rnd_chance(60) ? 0x40 | rnd_below(16) : 0;
-	g->target = pick_target(g);
-	if (!g->addr67 && !g->gs && f->flags & T_MODRM && rnd_chance(2))
-		g->target = 0x7ffffffffff0ULL + rnd_below(32);
+	g->rex = bits == 64 && rnd_chance(60) ? 0x40 | rnd_below(16) : 0;
 
-	g->size = g->op66 ? 2 : f->flags & T_STACK ? 8 : 4;
+	if (bits == 64) {
+		g->addr_bits = g->addr67 ? 32 : 64;
+		g->size = g->op66 ? 2 : f->flags & T_STACK ? 8 : 4;
+	} else {
+		g->addr_bits = (bits == 32) != g->addr67 ? 32 : 16;
+		g->size = (bits == 32) != g->op66 ? 4 : 2;
+	}
 	if (g->rex & 8)
 		g->size = 8;
 	if (f->flags & T_BYTE)
 		g->size = 1;
+}
+
+static bool patch_rip_relative(struct gen *g)
+{
+	u64 disp = offset_in(g, EMUL_SEG_DS) - native_rip() - g->inst->len;
+	unsigned int i;
+
+	if (!g->disp_at)
+		return true;
+	if (g->form->flags & T_BITREG || (!g->addr67 && sext(disp, 32) != disp))
+		return false;
+	for (i = 0; i < 4; i++)
+		g->inst->insn[g->disp_at + i] = disp >> i * 8;
+	return true;
+}
+
+/* Registers that are operands by themselves. */
+static void aim_registers(struct gen *g)
+{
+	const struct form *f = g->form;
+	u64 *regs = g->inst->st.regs, target;
 
 	if (f->flags & (T_ACC | T_PAIR) && rnd_chance(50))
 		match_accumulator(g);
 	if (f->flags & T_STRING)
 		aim_string(g);
-	if (f->flags & T_STACK)
-		regs[SP] = pick_target(g);
-
-	/* Immediates and CL: a double shift beyond the operand gives an undefined result. */
-	if (f->flags & T_DOUBLE && g->size == 2) {
-		imm = rnd_below(17);
-		regs[CX] = (regs[CX] & ~0xffULL) | rnd_below(17);
+	if (f->flags & T_STACK) {
+		target = pick_target(g);
+		if (g->world->bits != 64)
+			target -= g->world->seg[EMUL_SEG_SS].base;
+		regs[SP] = target;
 	}
+	/* A double shift by more than the operand's size has no defined result. */
+	if (f->flags & T_DOUBLE && g->size == 2)
+		regs[CX] = (regs[CX] & ~0xffULL) | rnd_below(17);
+}
+
+static bool try_instance(struct gen *g)
+{
+	const struct form *f = g->form;
+	struct instance *inst = g->inst;
+	unsigned int reg_field = f->ext ? f->ext - 1 : rnd_below(8);
+	bool mem = f->flags & T_MEM || (f->flags & T_MODRM && rnd_chance(85));
+	u64 imm = rnd_value();
+	u8 opcode[3], rex;
+
+	inst->len = 0;
+	inst->undefined = f->undefined;
+	g->disp_at = 0;
+	pick_registers(g);
+	pick_prefixes(g, mem);
+	g->target = pick_target(g);
+	if (g->addr_bits == 64 && !g->override && f->flags & T_MODRM && rnd_chance(2))
+		g->target = 0x7ffffffffff0ULL + rnd_below(32);
+	aim_registers(g);
+	if (f->flags & T_DOUBLE && g->size == 2)
+		imm = rnd_below(17);
 
 	memcpy(opcode, f->opcode, sizeof(opcode));
 	if (f->flags & T_LOW3)
@@ -444,41 +540,34 @@ static bool try_instance(struct gen *g)
 	put_prefixes(g);
 	memcpy(inst->insn + inst->len, opcode, f->opcode_len);
 	inst->len += f->opcode_len;
-	if (mem) {
-		u8 rex = g->rex;
-
-		if (!put_address(g, reg_field) || rex != g->rex)
-			return false;
-	} else if (f->flags & T_MODRM) {
+	rex = g->rex;
+	if (mem && !(g->addr_bits == 16 ? put_address16 : put_address)(g, reg_field))
+		return false;
+	if (g->rex != rex) /* it is written already */
+		return false;
+	if (!mem && f->flags & T_MODRM)
 		put(g, 0xc0 | reg_field << 3 | rnd_below(8), 1);
-	} else if (f->flags & T_MOFFS) {
-		put(g, g->target - (g->gs ? GS_BASE : 0), g->addr67 ? 4 : 8);
-	}
+	if (f->flags & T_MOFFS)
+		put(g, offset_in(g, EMUL_SEG_DS), g->addr_bits / 8);
 	if (f->flags & T_IMM8)
 		put(g, imm, 1);
 	if (f->flags & T_IMMZ)
 		put(g, imm, g->size > 4 ? 4 : g->size);
-	if (f->flags & T_DOUBLE && g->size == 2 && f->flags & T_CL && (regs[CX] & 31) > 16)
+	/* CX may have become part of the address. */
+	if (f->flags & T_DOUBLE && g->size == 2 && f->flags & T_CL &&
+	    (inst->st.regs[CX] & 31) > 16)
 		return false;
-	if (g->disp_at) {
-		u64 disp = g->target - (g->gs ? GS_BASE : 0) - native_rip() - inst->len;
-		unsigned int i;
-
-		if (f->flags & T_BITREG)
-			return false;
-		if (!g->addr67 && sext(disp, 32) != disp)
-			return false;
-		for (i = 0; i < 4; i++)
-			inst->insn[g->disp_at + i] = disp >> i * 8;
-	}
+	if (!patch_rip_relative(g))
+		return false;
 	if (f->flags & T_SHIFT)
 		limit_undefined(g, imm);
 	return inst->len <= 16;
 }
 
-void instantiate(const struct form *form, const u8 *mem, struct instance *inst)
+void instantiate(const struct form *form, const struct world *world, const u8 *mem,
+		 struct instance *inst)
 {
-	struct gen g = { .form = form, .inst = inst, .mem = mem };
+	struct gen g = { .form = form, .world = world, .inst = inst, .mem = mem };
 
 	while (!try_instance(&g))
 		;

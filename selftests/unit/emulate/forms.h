@@ -10,7 +10,6 @@
 /* All memory that instances touch: two pages between unmapped ones. */
 #define DATA_BASE 0x10000000ULL
 #define DATA_SIZE 8192U
-#define GS_BASE 0x04321000ULL
 
 #define CF 0x001U
 #define PF 0x004U
@@ -44,6 +43,8 @@ enum {
 	T_DOUBLE = 1 << 19, /* SHLD, SHRD */
 	T_PORT = 1 << 20,
 	T_NOREP = 1 << 21, /* F2 and F3 make it another instruction */
+	T_ONLY64 = 1 << 22,
+	T_INVALID = 1 << 23,
 };
 
 struct form {
@@ -59,6 +60,12 @@ struct form {
 extern const struct form forms[];
 extern const unsigned int nr_forms;
 
+/* Where instances run. */
+struct world {
+	unsigned int bits; /* 16, 32 or 64: the code segment's */
+	struct xvm_emul_seg seg[EMUL_NR_SEGS];
+};
+
 struct instance {
 	u8 insn[40];
 	unsigned int len;
@@ -67,6 +74,7 @@ struct instance {
 };
 
 /* @mem: the contents of the data pages, which an instance may be made to match. */
-void instantiate(const struct form *form, const u8 *mem, struct instance *inst);
+void instantiate(const struct form *form, const struct world *world, const u8 *mem,
+		 struct instance *inst);
 
 #endif
