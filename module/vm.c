@@ -10,6 +10,7 @@
 #include <linux/uaccess.h>
 
 #include "../uapi/xvm.h"
+#include "observe/verify.h"
 #include "xvm.h"
 
 struct xvm *xvm_get(struct xvm *xvm)
@@ -140,6 +141,7 @@ static long generic_check_extension(long ext)
 	case KVM_CAP_INTERNAL_ERROR_DATA:
 	case KVM_CAP_BINARY_STATS_FD:
 	case KVM_CAP_MEMORY_FAULT_INFO:
+	case XVM_CAP_VERIFY:
 		return 1;
 	case XVM_CAP_VERSION:
 		return XVM_API_VERSION;
@@ -191,6 +193,8 @@ static long xvm_vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return ioctl_set_memory_region(xvm, cmd, (void __user *)arg);
 	case XVM_SET_USER_MEMORY_REGIONS:
 		return ioctl_set_memory_regions(xvm, (void __user *)arg);
+	case XVM_VERIFY:
+		return xvm_verify(xvm, (void __user *)arg);
 	case KVM_CHECK_EXTENSION:
 		return xvm_check_extension(xvm, arg);
 	case KVM_ENABLE_CAP:

@@ -5,6 +5,7 @@
  */
 #include <linux/sched/signal.h>
 
+#include "../observe/trace.h"
 #include "../xvm.h"
 
 /* Where a fault stands: filled in by find_slot, then by the host's mapping. */
@@ -98,20 +99,22 @@ enum xvm_fault_result xvm_mmu_fault_fast(struct xvm_vcpu *vcpu, u64 gpa, u32 acc
 		.write = access & XVM_FAULT_WRITE,
 	};
 	struct xvm_hostmap map;
-	enum xvm_fault_result ret;
-	int err;
+	int ret;
 
 	ret = find_slot(vcpu, &fault);
 	if (ret != XVM_FAULT_FIXED)
 		return ret;
 	if (xvm_hostmap_fast(fault.hva, fault.write, &map))
 		return XVM_FAULT_SLOW;
-	err = install(vcpu, &fault, &map);
+	ret = install(vcpu, &fault, &map);
 	xvm_hostmap_put(&map);
-	return err < 0 || err == XVM_FAULT_RETRY ? XVM_FAULT_SLOW : err;
+	if (ret != XVM_FAULT_FIXED)
+		return XVM_FAULT_SLOW;
+	trace_xvm_fault(vcpu, gpa, access, ret);
+	return ret;
 }
 
-int xvm_mmu_fault(struct xvm_vcpu *vcpu, u64 gpa, u32 access)
+static int fault_slow(struct xvm_vcpu *vcpu, u64 gpa, u32 access)
 {
 	struct fault fault = {
 		.gfn = gpa >> PAGE_SHIFT,
@@ -136,5 +139,13 @@ int xvm_mmu_fault(struct xvm_vcpu *vcpu, u64 gpa, u32 access)
 			cond_resched();
 		}
 	} while (ret == XVM_FAULT_RETRY && !signal_pending(current));
+	return ret;
+}
+
+int xvm_mmu_fault(struct xvm_vcpu *vcpu, u64 gpa, u32 access)
+{
+	int ret = fault_slow(vcpu, gpa, access);
+
+	trace_xvm_fault(vcpu, gpa, access, ret);
 	return ret;
 }

@@ -8,6 +8,7 @@
  */
 #include <linux/uaccess.h>
 
+#include "../observe/trace.h"
 #include "../xvm.h"
 
 static struct xvm *to_xvm(struct memslots *ms)
@@ -71,10 +72,17 @@ static void slots_thaw(struct memslots *ms, u16 as_id, u64 start_gfn, u64 end_gf
 	xvm_mmu_zap_throttle(to_xvm(ms));
 }
 
+static void slots_commit(struct memslots *ms, const struct memslot *old, const struct memslot *new,
+			 enum memslot_change_kind kind)
+{
+	trace_xvm_memslot(kind, new ?: old);
+}
+
 const struct memslot_ops xvm_memslot_ops = {
 	.check_hva = slots_check_hva,
 	.freeze = slots_freeze,
 	.zap = slots_zap,
 	.flush = slots_flush,
 	.thaw = slots_thaw,
+	.commit = slots_commit,
 };

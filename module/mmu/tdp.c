@@ -8,6 +8,7 @@
 #include <linux/mm.h>
 #include <linux/sched.h>
 
+#include "../observe/trace.h"
 #include "../xvm.h"
 
 /* Subtrees that may wait for the worker; beyond that the zapping thread frees them itself. */
@@ -135,6 +136,7 @@ bool xvm_mmu_zap_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn)
 	lockdep_assert_held_write(&xvm->mmu.lock);
 	any = xvm_pgtable_unmap(&xvm->mmu.pgt, start_gfn, end_gfn, xvm, &count);
 	count_zapped(xvm, &count);
+	trace_xvm_zap(start_gfn, end_gfn);
 	return any;
 }
 

@@ -11,6 +11,7 @@
 #define XVM_X86_ARCH_H
 
 #include <linux/kvm.h>
+#include <linux/preempt.h>
 #include <linux/types.h>
 
 struct xvm;
@@ -34,7 +35,9 @@ struct xvm_arch {
 	u64 identity_map_addr;
 	unsigned long tss_addr;
 	u32 default_tsc_khz;
-	u64 tsc_base;			/* host TSC when the VM was made */
+	bool tsc_started;		/* the offset is set: by the first vCPU */
+	bool tsc_written;		/* by user space */
+	u64 tsc_offset;			/* that vCPUs in step have; see tsc.c */
 	unsigned long nr_mmu_pages;	/* as set; 0: automatic */
 	bool exception_payload;
 	bool triple_fault_event;
@@ -116,6 +119,8 @@ struct xvm_io {
 
 struct xvm_lapic;			/* lapic.c */
 
+#define XVM_CPUID_BUCKETS	64
+
 struct xvm_vcpu_arch {
 	u64 regs[XVM_NR_REGS];
 	u64 rip;
@@ -129,12 +134,15 @@ struct xvm_vcpu_arch {
 	u32 mp_state;
 
 	struct xvm_events events;
+	struct preempt_notifier preempt_notifier;
+	bool loaded;			/* on the CPU that its thread is on; preemption off */
 	struct xvm_io io;
 	bool in_section;		/* preemption is off: no sleeping */
 
 	bool last_ran;			/* has been run once: its CPUID is settled */
 	struct kvm_cpuid_entry2 *cpuid;
-	int nr_cpuid;
+	unsigned int nr_cpuid;
+	u16 cpuid_first[XVM_CPUID_BUCKETS];	/* where in cpuid[] to start looking */
 	u64 cr4_allowed;		/* by the guest's CPUID */
 	u64 efer_allowed;
 	u64 xcr0_allowed;
@@ -159,9 +167,11 @@ struct xvm_vcpu_arch {
 	u64 hwcr;
 	u64 ucode_rev;
 	u64 arch_capabilities;
+	u64 de_cfg;
 	u64 smi_count;
 
 	struct xvm_lapic *lapic;	/* NULL without an in-kernel irqchip */
+	bool lapic_unsupported;		/* the guest asked it for what xvm doesn't do */
 	u64 tlb_gen;			/* generation of the VM's tables last flushed for */
 	void *vendor;			/* the vendor's own part */
 };

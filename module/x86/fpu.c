@@ -190,7 +190,7 @@ static void materialize(struct xvm_vcpu *vcpu, u64 bit)
 	if (*bv & bit)
 		return;
 	if (bit == XFEATURE_MASK_FP) {
-		memset(legacy(vcpu), 0, offsetof(struct fxsave, mxcsr));
+		memset(vcpu->arch.fpu, 0, offsetof(struct fxsave, mxcsr));
 		legacy(vcpu)->cwd = 0x37f;
 		memset(legacy(vcpu)->st, 0, sizeof(legacy(vcpu)->st));
 	} else {

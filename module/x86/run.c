@@ -3,15 +3,20 @@
  * KVM_RUN: in and out of the guest until user space is needed.
  *
  * A section is a stretch with preemption off and the guest's FPU state loaded.
- * It lasts over all exits that need no sleep.  There is no preempt notifier: a
- * vCPU that has to give way leaves its section first, and holds nothing of the
- * CPU then.
+ * It lasts over all exits that need no sleep.
+ *
+ * A vCPU is loaded on a CPU from its first section there until its thread is
+ * scheduled out or KVM_RUN returns: a preempt notifier tells.  The notifiers'
+ * static key is switched on once, when the module is loaded, not with every
+ * first and last VM.
  */
 #include <linux/interrupt.h>
+#include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/task_work.h>
 
+#include "../observe/trace.h"
 #include "x86.h"
 
 /* Newer headers hide the name from kernel code, as user space may change it at any time. */
@@ -58,12 +63,64 @@ static bool publish_entry(struct xvm_vcpu *vcpu)
 	return true;
 }
 
+static struct xvm_vcpu *notifier_vcpu(struct preempt_notifier *notifier)
+{
+	return container_of(notifier, struct xvm_vcpu, arch.preempt_notifier);
+}
+
+static void load(struct xvm_vcpu *vcpu)
+{
+	if (vcpu->arch.loaded)
+		return;
+	vcpu->arch.loaded = true;
+	xvm_vendor->load(vcpu);
+}
+
+static void put(struct xvm_vcpu *vcpu)
+{
+	if (!vcpu->arch.loaded)
+		return;
+	vcpu->arch.loaded = false;
+	xvm_vendor->put(vcpu);
+}
+
+/* The next section loads it again, wherever that is. */
+static void sched_in(struct preempt_notifier *notifier, int cpu)
+{
+}
+
+static void sched_out(struct preempt_notifier *notifier, struct task_struct *next)
+{
+	put(notifier_vcpu(notifier));
+}
+
+static struct preempt_ops preempt_ops = {
+	.sched_in = sched_in,
+	.sched_out = sched_out,
+};
+
+static void run_begin(struct xvm_vcpu *vcpu)
+{
+	preempt_notifier_init(&vcpu->arch.preempt_notifier, &preempt_ops);
+	preempt_disable();
+	preempt_notifier_register(&vcpu->arch.preempt_notifier);
+	preempt_enable();
+}
+
+static void run_end(struct xvm_vcpu *vcpu)
+{
+	preempt_disable();
+	put(vcpu);
+	preempt_notifier_unregister(&vcpu->arch.preempt_notifier);
+	preempt_enable();
+}
+
 static enum xvm_exit_result run_section(struct xvm_vcpu *vcpu)
 {
 	enum xvm_exit_result result = XVM_EXIT_RESUME;
 
 	xvm_fpu_section_enter(vcpu);
-	xvm_vendor->section_enter(vcpu);
+	load(vcpu);
 	vcpu->stat.sections++;
 	vcpu->stat.guest_mode = 1;
 
@@ -84,6 +141,7 @@ static enum xvm_exit_result run_section(struct xvm_vcpu *vcpu)
 		}
 		/* The guest may run for long: it is a quiescent state for RCU. */
 		rcu_note_context_switch(false);
+		trace_xvm_entry(vcpu, vcpu->arch.rip);
 		xvm_vendor->enter(vcpu, flush);
 		smp_store_release(&vcpu->mode, XVM_OUTSIDE_GUEST);
 		vcpu->stat.exits++;
@@ -93,7 +151,6 @@ static enum xvm_exit_result run_section(struct xvm_vcpu *vcpu)
 	} while (result == XVM_EXIT_RESUME);
 
 	vcpu->stat.guest_mode = 0;
-	xvm_vendor->section_leave(vcpu);
 	xvm_fpu_section_leave(vcpu);
 	return result;
 }
@@ -198,11 +255,15 @@ int xvm_arch_vcpu_run(struct xvm_vcpu *vcpu)
 	ret = xvm_complete_io(vcpu);
 	if (ret > 0 && immediate_exit(run))
 		ret = -EINTR;
-	while (ret > 0) {
-		ret = run_once(vcpu);
-		if (ret > 0 && (signal_pending(current) || task_work_pending(current) ||
-				need_resched()))
-			ret = leave_for_work(vcpu);
+	if (ret > 0) {
+		run_begin(vcpu);
+		do {
+			ret = run_once(vcpu);
+			if (ret > 0 && (signal_pending(current) || task_work_pending(current) ||
+					need_resched()))
+				ret = leave_for_work(vcpu);
+		} while (ret > 0);
+		run_end(vcpu);
 	}
 	publish_state(vcpu);
 	return ret;

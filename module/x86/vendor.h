@@ -4,8 +4,8 @@
  * between x86/ and x86/svm/ (later x86/vmx/).  Picked once, when the module loads.
  *
  * All vCPU callbacks run with vcpu->mutex held.  Those marked [section] run
- * between section_enter and section_leave: preemption is off, the guest's FPU
- * state is loaded, they must not sleep or touch user memory that may fault.
+ * inside a section of run.c: preemption is off, the vCPU and the guest's FPU
+ * state are loaded, they must not sleep or touch user memory that may fault.
  */
 #ifndef XVM_X86_VENDOR_H
 #define XVM_X86_VENDOR_H
@@ -31,8 +31,13 @@ struct xvm_vendor_ops {
 	void (*vcpu_destroy)(struct xvm_vcpu *vcpu);
 	void (*vcpu_reset)(struct xvm_vcpu *vcpu);	/* control state; registers follow */
 
-	void (*section_enter)(struct xvm_vcpu *vcpu);		/* preemption just went off */
-	void (*section_leave)(struct xvm_vcpu *vcpu);		/* [section] leave no trace */
+	/*
+	 * Preemption off.  load: the vCPU may be entered on this CPU from now on.
+	 * put: its thread gives the CPU to somebody else, or returns to user
+	 * space: leave no trace.
+	 */
+	void (*load)(struct xvm_vcpu *vcpu);
+	void (*put)(struct xvm_vcpu *vcpu);
 	/* [section] IRQs off: enter the guest once, return with IRQs off */
 	void (*enter)(struct xvm_vcpu *vcpu, bool flush_tlb);
 	/* [section] what can be done without sleeping */

@@ -24,11 +24,14 @@ int xvm_arch_init(void)
 	err = xvm_fpu_init();
 	if (err)
 		xvm_svm_teardown();
+	else
+		preempt_notifier_inc();
 	return err;
 }
 
 void xvm_arch_exit(void)
 {
+	preempt_notifier_dec();
 	xvm_fpu_exit();
 	xvm_svm_teardown();
 }

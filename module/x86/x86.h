@@ -26,14 +26,17 @@ static inline void xvm_wrmsr(u32 msr, u64 val)
 	asm volatile("wrmsr" : : "c"(msr), "a"((u32)val), "d"((u32)(val >> 32)) : "memory");
 }
 
-/* regs.c: KVM_GET/SET_REGS, SREGS, SREGS2, DEBUGREGS, MP_STATE; reset */
-void xvm_vcpu_reset(struct xvm_vcpu *vcpu, bool init);	/* power-on, or INIT */
-void xvm_get_regs(struct xvm_vcpu *vcpu, struct kvm_regs *regs);
-void xvm_set_regs(struct xvm_vcpu *vcpu, const struct kvm_regs *regs);
+/* sregs.c: KVM_GET/SET_SREGS, SREGS2 */
 void xvm_get_sregs(struct xvm_vcpu *vcpu, struct kvm_sregs *sregs);
 int xvm_set_sregs(struct xvm_vcpu *vcpu, const struct kvm_sregs *sregs);
 void xvm_get_sregs2(struct xvm_vcpu *vcpu, struct kvm_sregs2 *sregs);
 int xvm_set_sregs2(struct xvm_vcpu *vcpu, const struct kvm_sregs2 *sregs);
+int xvm_read_pdptes(struct xvm_vcpu *vcpu, u64 pdpte[4]);	/* where CR3 says */
+
+/* regs.c: KVM_GET/SET_REGS, DEBUGREGS, MP_STATE; reset; control registers */
+void xvm_vcpu_reset(struct xvm_vcpu *vcpu, bool init);	/* power-on, or INIT */
+void xvm_get_regs(struct xvm_vcpu *vcpu, struct kvm_regs *regs);
+void xvm_set_regs(struct xvm_vcpu *vcpu, const struct kvm_regs *regs);
 void xvm_get_debugregs(struct xvm_vcpu *vcpu, struct kvm_debugregs *dbg);
 int xvm_set_debugregs(struct xvm_vcpu *vcpu, const struct kvm_debugregs *dbg);
 int xvm_get_mp_state(struct xvm_vcpu *vcpu, struct kvm_mp_state *mp);
@@ -44,25 +47,45 @@ int xvm_guest_set_cr4(struct xvm_vcpu *vcpu, u64 val);
 int xvm_guest_set_cr8(struct xvm_vcpu *vcpu, u64 val);
 int xvm_guest_set_xcr(struct xvm_vcpu *vcpu, u32 index, u64 val);
 u64 xvm_get_cr8(struct xvm_vcpu *vcpu);
+bool xvm_valid_cr0(u64 cr0);
+u64 xvm_reserved_gpa_bits(struct xvm_vcpu *vcpu);	/* from MAXPHYADDR up */
 bool xvm_is_long_mode(struct xvm_vcpu *vcpu);		/* EFER.LMA */
 bool xvm_is_64bit_code(struct xvm_vcpu *vcpu);		/* LMA and CS.L */
 
-/* cpuid.c */
+/* cpuid_offer.c */
 void xvm_cpuid_init(void);				/* once: what the host lets guests have */
 long xvm_cpuid_dev_ioctl(unsigned int cmd, struct kvm_cpuid2 __user *arg);
+u64 xvm_supported_xcr0(void);
+
+/* cpuid.c */
+void xvm_cpuid_reset(struct xvm_vcpu *vcpu);		/* once, at power-on */
+void xvm_cpuid_refresh(struct xvm_vcpu *vcpu);		/* CR4, XCR0 or the APIC base changed */
 int xvm_cpuid_set(struct xvm_vcpu *vcpu, struct kvm_cpuid2 __user *arg);
 int xvm_cpuid_get(struct xvm_vcpu *vcpu, struct kvm_cpuid2 __user *arg);
 void xvm_cpuid_guest(struct xvm_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
 const struct kvm_cpuid_entry2 *xvm_cpuid_find(struct xvm_vcpu *vcpu, u32 function, u32 index);
-u64 xvm_supported_xcr0(void);
 bool xvm_guest_has(struct xvm_vcpu *vcpu, unsigned int x86_feature);	/* X86_FEATURE_* */
+bool xvm_guest_has_21(struct xvm_vcpu *vcpu, u32 bits);	/* of 80000021H:EAX */
 
 /* msr.c: 0, or 1 where a guest's access gets #GP.  host: user space asks (may do more) */
+void xvm_msr_reset(struct xvm_vcpu *vcpu, bool init);
 int xvm_get_msr(struct xvm_vcpu *vcpu, u32 index, u64 *val, bool host);
 int xvm_set_msr(struct xvm_vcpu *vcpu, u32 index, u64 val, bool host);
+int xvm_get_feature_msr(u32 index, u64 *val);		/* what the host offers; 1: none such */
+
+/* mtrr.c: as msr.c */
+int xvm_get_mtrr(struct xvm_vcpu *vcpu, u32 index, u64 *val);
+int xvm_set_mtrr(struct xvm_vcpu *vcpu, u32 index, u64 val);
+
+/* msr_io.c: user space's access to MSRs */
 long xvm_msr_dev_ioctl(unsigned int cmd, void __user *arg);	/* the index lists, feature MSRs */
 long xvm_msr_vcpu_ioctl(struct xvm_vcpu *vcpu, unsigned int cmd, void __user *arg);
+
+/* tsc.c */
+void xvm_tsc_reset(struct xvm_vcpu *vcpu);		/* once, at power-on */
 u64 xvm_guest_tsc(struct xvm_vcpu *vcpu);
+void xvm_set_guest_tsc(struct xvm_vcpu *vcpu, u64 val, bool host);
+void xvm_set_tsc_adjust(struct xvm_vcpu *vcpu, u64 val, bool host);
 long xvm_set_tsc_khz(struct xvm_vcpu *vcpu, unsigned long khz);
 long xvm_set_default_tsc_khz(struct xvm *xvm, unsigned long khz);
 

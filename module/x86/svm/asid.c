@@ -7,17 +7,18 @@
  * ours for a new vCPU and trust the TLB to hold nothing under it.  The rules
  * that keep both sides right, whatever ASID is chosen:
  *
- *  - Before xvm's first entry in a section, our ASID is flushed unless the CPU
- *    ran this very vCPU last and nobody but xvm uses SVM here: entries may be
- *    KVM's or another vCPU's.  Hardware does it with VMRUN (TLB_CONTROL, APM
- *    vol. 2, 15.16.1).
- *  - When a section ends on a CPU where somebody else has SVM enabled, our ASID
- *    is flushed again, so that what KVM finds under it is nothing.  Only VMRUN
- *    can flush a guest ASID, so a guest is run that cannot do anything: its
- *    nested root is an empty page, its first fetch faults, and not-present
- *    entries are never cached (5.5.2, 15.25.6).
- *  - Where EFER.SVME was clear when we came, nobody has SVM enabled.  Who enables
- *    it later starts with a flush of all ASIDs: KVM's generations begin so.
+ *  - The first entry after a vCPU is loaded on a CPU flushes our ASID: what is
+ *    there may be KVM's or another vCPU's.  Hardware does it with VMRUN
+ *    (TLB_CONTROL, APM vol. 2, 15.16.1).  Further entries need not, as nobody
+ *    else can have run a guest here since.
+ *  - Before the CPU is given away (put: the thread is scheduled out or returns
+ *    to user space) our ASID is scrubbed if somebody else has SVM enabled, so
+ *    that what KVM finds under it is nothing.  Only VMRUN can flush a guest
+ *    ASID, so a guest is run that cannot do anything: its nested root is an
+ *    empty page, its first fetch faults, and not-present entries are never
+ *    cached (5.5.2, 15.25.6).
+ *  - Where EFER.SVME is clear, nobody else has SVM enabled.  Who enables it later
+ *    starts with a flush of all ASIDs: KVM's generations begin so.
  */
 #include <linux/io.h>
 #include <linux/mm.h>
@@ -50,43 +51,21 @@ int xvm_asid_init(void)
 	return 0;
 }
 
-bool xvm_asid_section_enter(struct xvm_vcpu *vcpu)
-{
-	struct xvm_svm_cpu *cpu = this_cpu_ptr(&xvm_svm_cpu);
-	struct xvm_svm *svm = to_svm(vcpu);
-	int this_cpu = smp_processor_id();
-	/* What it left here is current only if it flushed nowhere else since. */
-	bool mine = cpu->owner == svm->serial && svm->last_cpu == this_cpu;
-
-	svm->scrub = xvm_rdmsr(MSR_EFER) & EFER_SVME;
-	svm->last_cpu = this_cpu;
-	cpu->owner = svm->serial;
-	return svm->scrub || !mine;
-}
-
-void xvm_asid_section_leave(struct xvm_vcpu *vcpu)
+void xvm_asid_scrub(struct xvm_vcpu *vcpu)
 {
 	struct xvm_svm_cpu *cpu = this_cpu_ptr(&xvm_svm_cpu);
 	struct vmcb *vmcb = cpu->scrub_vmcb;
-	static u64 regs[XVM_NR_REGS];
+	u64 regs[XVM_NR_REGS] = {};
 	struct xvm_svm_switch sw = {
 		.regs = regs,
 		.vmcb_pa = virt_to_phys(vmcb),
 		.host_pa = page_to_phys(cpu->host),
 	};
-	struct xvm_svm_host host;
-	unsigned long flags;
 
-	if (!to_svm(vcpu)->scrub)
-		return;
-
-	local_irq_save(flags);
-	xvm_svm_begin(&host);
 	vmcb->save.rip = 0;
 	xvm_svm_world(&sw);
-	xvm_svm_end(&host);
-	local_irq_restore(flags);
-
-	cpu->owner = 0;
+	/* The next entry may find KVM's under it. */
+	to_svm(vcpu)->entries_left = false;
+	vcpu->arch.tlb_gen = 0;
 	vcpu->stat.asid_scrub++;
 }

@@ -53,23 +53,24 @@ static void vmsave_host(struct page *page)
 	asm volatile("vmsave %0" : : "a"(page_to_phys(page)) : "memory");
 }
 
-void xvm_svm_section_enter(struct xvm_vcpu *vcpu)
+void xvm_svm_load(struct xvm_vcpu *vcpu)
 {
 	struct xvm_svm *svm = to_svm(vcpu);
 	struct xvm_svm_host host;
 	unsigned long flags;
 
-	/* Nothing of it changes while preemption is off: once a section is enough. */
+	/* Nothing of it changes while the thread stays in the kernel on this CPU. */
 	local_irq_save(flags);
 	xvm_svm_begin(&host);
 	vmsave_host(this_cpu_read(xvm_svm_cpu.host));
 	xvm_svm_end(&host);
 	local_irq_restore(flags);
 
-	if (xvm_asid_section_enter(vcpu))
-		vcpu->arch.tlb_gen = 0;
+	svm->last_cpu = smp_processor_id();
+	svm->entries_left = false;
+	vcpu->arch.tlb_gen = 0;
 
-	/* The kernel itself never relies on TSC_AUX, so it may be the guest's all the section long. */
+	/* The kernel itself never relies on TSC_AUX, so it may be the guest's until put. */
 	if (boot_cpu_has(X86_FEATURE_RDTSCP)) {
 		svm->host_tsc_aux = xvm_rdmsr(MSR_TSC_AUX);
 		if (svm->host_tsc_aux != vcpu->arch.tsc_aux)
@@ -77,13 +78,51 @@ void xvm_svm_section_enter(struct xvm_vcpu *vcpu)
 	}
 }
 
-void xvm_svm_section_leave(struct xvm_vcpu *vcpu)
+void xvm_svm_load_tsc_aux(struct xvm_vcpu *vcpu)
+{
+	preempt_disable();
+	if (vcpu->arch.loaded && boot_cpu_has(X86_FEATURE_RDTSCP))
+		xvm_wrmsr(MSR_TSC_AUX, vcpu->arch.tsc_aux);
+	preempt_enable();
+}
+
+void xvm_svm_put(struct xvm_vcpu *vcpu)
 {
 	struct xvm_svm *svm = to_svm(vcpu);
+	struct xvm_svm_host host;
+	unsigned long flags;
 
-	if (boot_cpu_has(X86_FEATURE_RDTSCP) && svm->host_tsc_aux != vcpu->arch.tsc_aux)
+	if (boot_cpu_has(X86_FEATURE_RDTSCP) && xvm_rdmsr(MSR_TSC_AUX) != svm->host_tsc_aux)
 		xvm_wrmsr(MSR_TSC_AUX, svm->host_tsc_aux);
-	xvm_asid_section_leave(vcpu);
+
+	if (svm->entries_left && (xvm_rdmsr(MSR_EFER) & EFER_SVME)) {
+		local_irq_save(flags);
+		xvm_svm_begin(&host);
+		xvm_asid_scrub(vcpu);
+		xvm_svm_end(&host);
+		local_irq_restore(flags);
+	}
+}
+
+/*
+ * Exits that only user space can answer: the vCPU is about to be put.  To scrub
+ * right here saves switching SVM on once more, and a second cold start of the
+ * host's own TLB where the CPU flushes it along (emulators do).
+ */
+static bool exits_to_user(struct xvm_vcpu *vcpu)
+{
+	const struct vmcb_control_area *control = &to_vmcb(vcpu)->control;
+
+	switch (control->exit_code) {
+	case SVM_EXIT_IOIO:
+		return !(control->exit_info_1 & SVM_IOIO_STR_MASK);
+	case SVM_EXIT_HLT:
+		return !vcpu->arch.lapic;
+	case SVM_EXIT_SHUTDOWN:
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* Breakpoint addresses are not in the VMCB (15.5.1): they move only for a guest that uses them. */
@@ -183,6 +222,9 @@ void xvm_svm_enter(struct xvm_vcpu *vcpu, bool flush_tlb)
 	}
 
 	xvm_svm_world(&sw);
+	svm->entries_left = true;
+	if ((host.efer & EFER_SVME) && exits_to_user(vcpu))
+		xvm_asid_scrub(vcpu);
 
 	if (breakpoints)
 		load_breakpoints(host_db);

@@ -8,6 +8,7 @@
 #include <linux/kvm_para.h>
 
 #include "../../compat/compat.h"
+#include "../../observe/trace.h"
 #include "../insn.h"
 #include "svm.h"
 
@@ -62,6 +63,7 @@ enum xvm_exit_result xvm_svm_handle_exit(struct xvm_vcpu *vcpu)
 	struct vmcb *vmcb = to_vmcb(vcpu);
 	enum xvm_fault_result fault;
 
+	trace_xvm_exit(vcpu, vmcb->control.exit_code, vcpu->arch.rip);
 	switch (vmcb->control.exit_code) {
 	case SVM_EXIT_INTR:
 		vcpu->stat.irq_exits++;
@@ -141,6 +143,8 @@ static int handle_msr(struct xvm_vcpu *vcpu)
 	if (to_vmcb(vcpu)->control.exit_info_1) {
 		val = (u32)regs[XVM_RAX] | regs[XVM_RDX] << 32;
 		bad = xvm_set_msr(vcpu, index, val, false);
+		if (!bad && index == MSR_TSC_AUX)
+			xvm_svm_load_tsc_aux(vcpu);
 	} else {
 		bad = xvm_get_msr(vcpu, index, &val, false);
 		if (!bad) {

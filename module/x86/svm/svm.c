@@ -17,8 +17,6 @@ DEFINE_PER_CPU(struct xvm_svm_cpu, xvm_svm_cpu);
 
 struct page *xvm_svm_iopm, *xvm_svm_msrpm;
 
-static atomic64_t last_serial;
-
 /* MSRs that VMRUN and VMLOAD give the guest its own copy of: no need to intercept. */
 static const u32 own_msrs[] = {
 	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK, MSR_KERNEL_GS_BASE, MSR_FS_BASE,
@@ -51,7 +49,6 @@ static int svm_vcpu_create(struct xvm_vcpu *vcpu)
 		return -ENOMEM;
 	}
 	svm->vmcb_pa = virt_to_phys(svm->vmcb);
-	svm->serial = atomic64_inc_return(&last_serial);
 	svm->last_cpu = -1;
 	vcpu->arch.vendor = svm;
 	return 0;
@@ -233,8 +230,8 @@ const struct xvm_vendor_ops xvm_svm_ops = {
 	.vcpu_create = svm_vcpu_create,
 	.vcpu_destroy = svm_vcpu_destroy,
 	.vcpu_reset = svm_vcpu_reset,
-	.section_enter = xvm_svm_section_enter,
-	.section_leave = xvm_svm_section_leave,
+	.load = xvm_svm_load,
+	.put = xvm_svm_put,
 	.enter = xvm_svm_enter,
 	.handle_exit = xvm_svm_handle_exit,
 	.handle_exit_slow = xvm_svm_handle_exit_slow,

@@ -20,12 +20,11 @@ struct xvm_svm {
 	struct vmcb *vmcb;
 	u64 vmcb_pa;
 	u64 cr0;		/* as the guest sees it; the VMCB's lacks CD and NW */
-	u64 serial;		/* never reused: tells whose translations a CPU may hold */
 	int last_cpu;
-	u64 host_tsc_aux;	/* while in a section */
+	u64 host_tsc_aux;	/* while loaded */
 	u64 nmi_iret_rip;	/* IRET that ends an NMI was seen there */
 	bool nmi_iret;
-	bool scrub;		/* somebody else uses SVM on this CPU: see asid.c */
+	bool entries_left;	/* in this CPU's TLB, under our ASID: see asid.c */
 };
 
 /* What a CPU needs to run guests; made for every possible CPU when the module loads. */
@@ -33,7 +32,6 @@ struct xvm_svm_cpu {
 	struct page *hsave;	/* VM_HSAVE_PA, where KVM has not set up its own */
 	struct page *host;	/* the host's VMSAVE state while a guest runs */
 	struct vmcb *scrub_vmcb;
-	u64 owner;		/* serial of the vCPU that ran last here, 0 for none */
 };
 
 DECLARE_PER_CPU(struct xvm_svm_cpu, xvm_svm_cpu);
@@ -79,16 +77,16 @@ struct xvm_svm_switch {
 /* world.S: one VMRUN.  GIF is 0 on entry and on return. */
 void xvm_svm_world(const struct xvm_svm_switch *sw);
 
-/* asid.c: IRQs may be on, preemption is off */
+/* asid.c */
 int xvm_asid_init(void);
 u32 xvm_asid(void);
 u8 xvm_asid_flush_control(void);	/* VMCB TLB_CONTROL that flushes our ASID */
-bool xvm_asid_section_enter(struct xvm_vcpu *vcpu);	/* true: flush at the first entry */
-void xvm_asid_section_leave(struct xvm_vcpu *vcpu);
+void xvm_asid_scrub(struct xvm_vcpu *vcpu);	/* between xvm_svm_begin() and xvm_svm_end() */
 
 /* enter.c */
-void xvm_svm_section_enter(struct xvm_vcpu *vcpu);
-void xvm_svm_section_leave(struct xvm_vcpu *vcpu);
+void xvm_svm_load(struct xvm_vcpu *vcpu);
+void xvm_svm_put(struct xvm_vcpu *vcpu);
+void xvm_svm_load_tsc_aux(struct xvm_vcpu *vcpu);	/* the guest has changed its own */
 void xvm_svm_enter(struct xvm_vcpu *vcpu, bool flush_tlb);
 /* SVM on for this CPU, GIF cleared, and back.  IRQs off. */
 struct xvm_svm_host {
