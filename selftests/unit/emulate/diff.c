@@ -186,7 +186,8 @@ static void random_segment(struct xvm_emul_seg *seg, bool stack)
 	switch (rnd_below(stack ? 6 : 10)) {
 	case 0:
 		seg->attrib |= 4; /* expands down, from somewhere within the pages */
-		/* fallthrough */
+		seg->limit = (start + rnd_below(DATA_SIZE)) & 0xfffff;
+		break;
 	case 1:
 	case 2:
 		seg->limit = (start + rnd_below(DATA_SIZE)) & 0xfffff;
