@@ -77,10 +77,10 @@ static unsigned int burst_count(struct xvm_emul *e, unsigned int seg, u64 ea, un
 				bool write, u64 *linear)
 {
 	u64 left = e->d.rep ? emul_addr_reg(e, REG_CX) : 1;
-	u64 space = emul_mask(e->d.addr_size) - ea;
+	u64 space = emul_mask(e->d.addr_size) - ea; /* up to where the address wraps, less 1 */
 	u64 count;
 
-	if (left == 1 || !e->burst || e->rflags & X86_EFLAGS_DF)
+	if (left <= 1 || space < size - 1 || !e->burst || e->rflags & X86_EFLAGS_DF)
 		return 1;
 	if (emul_linearize(e, seg, ea, size, write, linear))
 		return 1;
@@ -89,7 +89,9 @@ static unsigned int burst_count(struct xvm_emul *e, unsigned int seg, u64 ea, un
 		count = e->burst_size / size;
 	if (count > left)
 		count = left;
-	if (count <= 1 || count * size - 1 > space)
+	if (count > (space - (size - 1)) / size + 1)
+		count = (space - (size - 1)) / size + 1;
+	if (count <= 1)
 		return 1;
 	return emul_linearize(e, seg, ea, count * size, write, linear) ? 1 : count;
 }

@@ -398,8 +398,10 @@ static void test_form(const struct form *f, unsigned int bits, unsigned int case
 		}
 		bad += !test_instance(f, &faults);
 	}
-	tap_result(!bad && (i == faults) == must_fault,
-		   "%u-bit %s: %u instances, %u of them fault", bits, f->name, i, faults);
+	/* A few sets of segments may happen to fault always. */
+	if (i != faults ? must_fault : !must_fault && cases >= 20 * PER_WORLD)
+		bad++;
+	tap_result(!bad, "%u-bit %s: %u instances, %u of them fault", bits, f->name, i, faults);
 }
 
 int diff_init(void)

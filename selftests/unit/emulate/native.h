@@ -33,7 +33,7 @@ u64 native_rip(void);
 void native_run(const u8 *insn, unsigned int len, struct native_state *st,
 		struct native_fault *fault);
 
-/* Puts the descriptor of segment register @nr into the LDT and sets its selector, null if absent. */
+/* Puts the descriptor of segment register @nr into the LDT and sets its selector: 0 if absent. */
 int native_seg_load(struct xvm_emul_seg *seg, unsigned int nr);
 /* Sets up a code segment, 32-bit or 16-bit. */
 int native_seg_code(struct xvm_emul_seg *cs, bool wide);
