@@ -3,7 +3,9 @@
  * Registers: what they hold after reset, the guest's writes to its control
  * registers, and user space's access to all but the system registers (sregs.c).
  */
+#include <linux/percpu.h>
 #include <linux/string.h>
+#include <asm/processor.h>
 #include <asm/debugreg.h>
 #include <asm/fpu/types.h>
 #include <asm/fpu/xcr.h>
