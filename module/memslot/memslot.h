@@ -130,7 +130,8 @@ struct memslots {
 	atomic_t shared_readers;
 	bool grace_pending;
 	bool shared_pending;
-	bool srcu_polled;		/* srcu_cookie is valid and was not seen to be over */
+	bool srcu_watches;		/* srcu_cookie is of this publication, not an older one */
+	bool srcu_used;			/* srcu_cookie is of some publication */
 	unsigned long srcu_cookie;
 
 	struct memslot_stats stats;

@@ -42,6 +42,7 @@ void memslots_grace_begin(struct memslots *ms)
 	/* Pairs with the release on leaving: what a reader did inside is done. */
 	ms->shared_pending = atomic_read_acquire(&ms->shared_readers);
 	ms->grace_pending = ms->shared_pending;
+	ms->srcu_watches = false;
 
 	spin_lock(&ms->readers_lock);
 	list_for_each_entry(reader, &ms->readers, link) {
@@ -79,20 +80,13 @@ static bool readers_left(struct memslots *ms)
 	return left;
 }
 
-static bool srcu_over(struct memslots *ms)
-{
-	if (!ms->srcu_polled || !poll_state_synchronize_srcu(&ms->srcu, ms->srcu_cookie))
-		return false;
-	ms->srcu_polled = false;
-	return true;
-}
-
 bool memslots_grace_over(struct memslots *ms)
 {
 	if (!ms->grace_pending)
 		return true;
 
-	if (readers_left(ms) || srcu_over(ms)) {
+	if (readers_left(ms) ||
+	    (ms->srcu_watches && poll_state_synchronize_srcu(&ms->srcu, ms->srcu_cookie))) {
 		ms->stats.grace_polled++;
 		ms->grace_pending = false;
 		return true;
@@ -104,7 +98,8 @@ bool memslots_grace_over(struct memslots *ms)
 void memslots_grace_defer(struct memslots *ms)
 {
 	ms->srcu_cookie = start_poll_synchronize_srcu(&ms->srcu);
-	ms->srcu_polled = true;
+	ms->srcu_watches = true;
+	ms->srcu_used = true;
 	ms->stats.grace_deferred++;
 }
 
@@ -116,7 +111,6 @@ void memslots_grace_wait(struct memslots *ms)
 		if (spins == GRACE_SPINS || need_resched()) {
 			synchronize_srcu_expedited(&ms->srcu);
 			ms->stats.grace_waited++;
-			ms->srcu_polled = false;
 			ms->grace_pending = false;
 			return;
 		}
@@ -128,6 +122,6 @@ void memslots_grace_wait(struct memslots *ms)
 void memslots_grace_end(struct memslots *ms)
 {
 	WARN_ON_ONCE(!list_empty(&ms->readers) || atomic_read(&ms->shared_readers));
-	if (ms->srcu_polled && !srcu_over(ms))
+	if (ms->srcu_used && !poll_state_synchronize_srcu(&ms->srcu, ms->srcu_cookie))
 		synchronize_srcu_expedited(&ms->srcu);
 }

@@ -311,4 +311,62 @@ TEST(threads_see_old_or_new)
 	free(arena);
 }
 
+/*
+ * One vCPU against one updater, each as fast as it can. An update that takes memory away must not
+ * return while a section that saw an older map goes on.
+ */
+struct duel {
+	struct memslots ms;
+	u64 returned;	/* generation of the last update that has returned */
+	int stop;
+};
+
+static void *duel_thread(void *arg)
+{
+	struct duel *duel = arg;
+	struct memslot_reader reader;
+	u64 generation;
+	int i;
+
+	memslots_add_reader(&duel->ms, &reader);
+	while (!__atomic_load_n(&duel->stop, __ATOMIC_RELAXED)) {
+		memslots_read_lock(&duel->ms, &reader);
+		generation = memslots_active(&duel->ms, 0)->generation;
+		for (i = 0; i < 300; i++)
+			CHECK(__atomic_load_n(&duel->returned, __ATOMIC_RELAXED) <= generation);
+		memslots_read_unlock(&duel->ms, &reader);
+	}
+	memslots_del_reader(&duel->ms, &reader);
+	return NULL;
+}
+
+TEST(racing_vcpu_is_waited_for)
+{
+	const struct memslot_ops ops = {};
+	struct memslot_change c = { .size = PAGE_SIZE };
+	struct duel *duel = calloc(1, sizeof(*duel));
+	time_t end = time(NULL) + SECONDS;
+	pthread_t thread;
+
+	ASSERT_NE(NULL, duel);
+	ASSERT_EQ(0, memslot_cache_create());
+	ASSERT_EQ(0, memslots_init(&duel->ms, &ops, 1, ~0ULL >> PAGE_SHIFT));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, duel_thread, duel));
+
+	mutex_lock(&duel->ms.lock);
+	while (time(NULL) < end) {
+		c.gpa ^= PAGE_SIZE;
+		ASSERT_EQ(0, memslots_update(&duel->ms, &c, 1, NULL));
+		__atomic_store_n(&duel->returned, duel->ms.generation, __ATOMIC_RELAXED);
+	}
+	mutex_unlock(&duel->ms.lock);
+
+	__atomic_store_n(&duel->stop, 1, __ATOMIC_RELAXED);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	memslots_destroy(&duel->ms);
+	memslot_cache_destroy();
+	EXPECT_EQ(0, shim_allocated);
+	free(duel);
+}
+
 TEST_HARNESS_MAIN

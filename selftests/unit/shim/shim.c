@@ -68,12 +68,6 @@ int srcu_read_lock(struct srcu_struct *srcu)
 	return idx;
 }
 
-void srcu_read_unlock(struct srcu_struct *srcu, int idx)
-{
-	smp_mb();
-	__atomic_sub_fetch(&srcu->readers[idx], 1, __ATOMIC_SEQ_CST);
-}
-
 /* Stragglers of the idle count first; then flip, and wait for those that were on the other. */
 static void advance(struct srcu_struct *srcu)
 {
@@ -87,6 +81,18 @@ static void advance(struct srcu_struct *srcu)
 		else
 			srcu->done++;
 		smp_mb();
+	}
+}
+
+void srcu_read_unlock(struct srcu_struct *srcu, int idx)
+{
+	smp_mb();
+	__atomic_sub_fetch(&srcu->readers[idx], 1, __ATOMIC_SEQ_CST);
+
+	/* The kernel's advance by themselves: end this one as early as can be. */
+	if (!pthread_mutex_trylock(&srcu->lock)) {
+		advance(srcu);
+		pthread_mutex_unlock(&srcu->lock);
 	}
 }
 

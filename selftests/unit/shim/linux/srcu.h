@@ -4,7 +4,7 @@
 
 /*
  * Sleepable RCU in few lines: two reader counts, and grace periods that flip between them. They
- * advance when somebody looks, so that a test in one thread decides when one ends.
+ * advance when a reader leaves or somebody looks: a test in one thread decides when one ends.
  */
 #include <asm/bug.h>
 #include <linux/rcupdate.h>
