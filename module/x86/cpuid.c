@@ -142,7 +142,7 @@ void xvm_cpuid_guest(struct xvm_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *e
 	}
 	/* AMD's way: a leaf that is not there reads as zeros. */
 	*eax = *ebx = *ecx = *edx = 0;
-	/* Topology leaves tell the level that was asked for, and the APIC id, even past their end. */
+	/* Past their end topology leaves still tell the level asked for, and the APIC id. */
 	if (function == 0xb || function == 0x1f) {
 		e = xvm_cpuid_find(vcpu, function, 1);
 		if (e) {

@@ -239,7 +239,8 @@ static void add_leaf_d(void)
 	unsigned int i;
 
 	e.eax = (u32)offered_xcr0;
-	e.ebx = e.ecx = xvm_xsave_size(offered_xcr0, false);
+	e.ebx = xvm_xsave_size(offered_xcr0, false);
+	e.ecx = e.ebx;
 	e.edx = offered_xcr0 >> 32;
 	add(e);
 
@@ -262,7 +263,7 @@ static void add_leaf_d(void)
 static void add_basic(void)
 {
 	struct kvm_cpuid_entry2 e = host_leaf(0, 0);
-	u32 max = min(e.eax, (u32)MAX_BASIC);
+	u32 max = min_t(u32, e.eax, MAX_BASIC);
 
 	e.eax = max;
 	add(e);
@@ -307,18 +308,21 @@ static void add_extended(u32 function)
 		e.edx &= ~GENMASK(17, 16);
 		break;
 	case 0x80000007:
-		e.eax = e.ebx = e.ecx = 0;
-		e.edx &= INVARIANT_TSC;
+		e = (struct kvm_cpuid_entry2) {
+			.function = function, .edx = e.edx & INVARIANT_TSC,
+		};
 		break;
 	case 0x80000008:
 		add_address_sizes();
 		return;
 	case 0x80000019:			/* 1G TLBs */
-		e.ecx = e.edx = 0;
+		e.ecx = 0;
+		e.edx = 0;
 		break;
 	case 0x8000001a:			/* widths of the vector units */
-		e.eax &= GENMASK(2, 0);
-		e.ebx = e.ecx = e.edx = 0;
+		e = (struct kvm_cpuid_entry2) {
+			.function = function, .eax = e.eax & GENMASK(2, 0),
+		};
 		break;
 	case 0x8000001d:			/* caches; a type of 0 ends the list */
 		for (i = 1; e.eax & 0x1f; i++) {
@@ -327,9 +331,11 @@ static void add_extended(u32 function)
 		}
 		break;
 	case 0x80000021:
-		e.eax = offered_21_eax;
-		e.ebx = e.edx = 0;
-		e.ecx &= GENMASK(2, 1);		/* not vulnerable to TSA */
+		/* ECX: not vulnerable to TSA. */
+		e = (struct kvm_cpuid_entry2) {
+			.function = function, .eax = offered_21_eax,
+			.ecx = e.ecx & GENMASK(2, 1),
+		};
 		break;
 	default:
 		/* SVM, topology, memory encryption, IBS...: nothing there for guests. */
@@ -367,7 +373,7 @@ void xvm_cpuid_init(void)
 
 	add_basic();
 	e = host_leaf(0x80000000, 0);
-	/* As KVM: the last leaf says more than some CPUs do, but user space expects 1DH to be real. */
+	/* As KVM: 21H says more than some CPUs do, but who sees it takes 1DH for real. */
 	max = e.eax >= 0x8000001d ? MAX_EXTENDED : e.eax;
 	e.eax = max;
 	add(e);

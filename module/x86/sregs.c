@@ -78,7 +78,7 @@ void xvm_get_sregs2(struct xvm_vcpu *vcpu, struct kvm_sregs2 *sregs)
 	memset(sregs, 0, sizeof(*sregs));
 	get_common(vcpu, (struct kvm_sregs *)sregs);
 	if (pae_paging(sregs->cr0, sregs->cr4, sregs->efer)) {
-		/* Where there is no memory to read, KVM too has nothing but what was there before. */
+		/* There may be no memory where CR3 points. */
 		if (xvm_read_pdptes(vcpu, sregs->pdptrs))
 			memset(sregs->pdptrs, 0, sizeof(sregs->pdptrs));
 		sregs->flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
@@ -159,6 +159,9 @@ int xvm_set_sregs2(struct xvm_vcpu *vcpu, const struct kvm_sregs2 *sregs)
 		return -EINVAL;
 	if (sregs->flags && !pae_paging(sregs->cr0, sregs->cr4, sregs->efer))
 		return -EINVAL;
-	/* PDPTEs given have no place to be kept: nested paging reads the guest's memory (APM vol. 2, 15.25.10). */
+	/*
+	 * PDPTEs given have no place to be kept: under nested paging the CPU reads
+	 * the guest's memory at each walk (APM vol. 2, 15.25.10).
+	 */
 	return set_common(vcpu, (const struct kvm_sregs *)sregs);
 }
