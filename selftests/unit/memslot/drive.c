@@ -222,6 +222,10 @@ static void step(struct input *in, struct world *world)
 		world->fail_prepare = byte(in) % 4;
 		update_any(in, world, 1 + byte(in) % 4);
 		break;
+	case 4:
+		world->enter_in = 1 + byte(in) % 12;
+		update_any(in, world, 1 + byte(in) % 4);
+		break;
 	case 12:
 		world->eager_arch = byte(in) & 1;
 		world_attach_arch(world, byte(in) & 1, pick_id(in));

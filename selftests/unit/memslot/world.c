@@ -13,6 +13,40 @@ static struct world *world_of(struct memslots *ms)
 	return container_of(ms, struct world, ms);
 }
 
+static void enter(struct world *world, struct view *view)
+{
+	unsigned int i;
+
+	view->inside = true;
+	view->updates = world->ms.stats.updates;
+	view->model = view->updates == world->updates ? world->model : world->next;
+	for (i = 0; i < world->ms.nr_spaces; i++)
+		view->sets[i] = memslots_active(&world->ms, i);
+}
+
+void world_enter(struct world *world, unsigned int vcpu)
+{
+	CHECK(!world->vcpus[vcpu].inside);
+	memslots_read_lock(&world->ms, &world->readers[vcpu]);
+	CHECK(memslots_read_locked(&world->readers[vcpu]));
+	enter(world, &world->vcpus[vcpu]);
+}
+
+/* A vCPU may enter at any moment of an update. */
+static void moment(struct world *world)
+{
+	unsigned int i;
+
+	if (!world->enter_in || --world->enter_in)
+		return;
+	for (i = 0; i < NR_VCPUS; i++) {
+		if (!world->vcpus[i].inside) {
+			world_enter(world, i);
+			return;
+		}
+	}
+}
+
 /* Until an update has published, everybody must find what was there before. */
 static void check_untouched(struct memslots *ms)
 {
@@ -20,6 +54,7 @@ static void check_untouched(struct memslots *ms)
 
 	for (i = 0; i < ms->nr_spaces; i++)
 		check_set(memslots_active(ms, i), &world_of(ms)->model, i);
+	moment(world_of(ms));
 }
 
 static int hook_prepare(struct memslots *ms, const struct memslot *old, struct memslot *new,
@@ -76,8 +111,11 @@ static void hook_zap(struct memslots *ms, const struct memslot *slot)
 
 static void hook_flush(struct memslots *ms)
 {
-	CHECK(world_of(ms)->unflushed);
-	world_of(ms)->unflushed = false;
+	struct world *world = world_of(ms);
+
+	check_untouched(ms);
+	CHECK(world->unflushed);
+	world->unflushed = false;
 }
 
 static void hook_thaw(struct memslots *ms, u16 as_id, u64 start_gfn, u64 end_gfn)
@@ -88,6 +126,7 @@ static void hook_thaw(struct memslots *ms, u16 as_id, u64 start_gfn, u64 end_gfn
 	CHECK(world->frozen_start[as_id] == start_gfn && world->frozen_end[as_id] == end_gfn);
 	world->frozen[as_id] = false;
 	check_set(memslots_active(ms, as_id), &world->next, as_id);
+	moment(world);
 }
 
 static void hook_commit(struct memslots *ms, const struct memslot *old, const struct memslot *new,
@@ -99,6 +138,7 @@ static void hook_commit(struct memslots *ms, const struct memslot *old, const st
 	CHECK(!world->frozen[slot->as_id]);
 	CHECK(!old == (kind == MEMSLOT_CREATE) && !new == (kind == MEMSLOT_DELETE));
 	world->committed++;
+	moment(world);
 	if (!new)
 		return;
 
@@ -158,16 +198,6 @@ static void blocked(struct srcu_struct *srcu)
 	world_leave_shared(world);
 }
 
-static void enter(struct world *world, struct view *view)
-{
-	unsigned int i;
-
-	view->inside = true;
-	view->model = world->model;
-	for (i = 0; i < world->ms.nr_spaces; i++)
-		view->sets[i] = memslots_active(&world->ms, i);
-}
-
 static void leave(struct world *world, struct view *view)
 {
 	unsigned int i;
@@ -175,14 +205,6 @@ static void leave(struct world *world, struct view *view)
 	for (i = 0; i < world->ms.nr_spaces; i++)
 		check_set(view->sets[i], &view->model, i);
 	view->inside = false;
-}
-
-void world_enter(struct world *world, unsigned int vcpu)
-{
-	CHECK(!world->vcpus[vcpu].inside);
-	memslots_read_lock(&world->ms, &world->readers[vcpu]);
-	CHECK(memslots_read_locked(&world->readers[vcpu]));
-	enter(world, &world->vcpus[vcpu]);
 }
 
 void world_leave(struct world *world, unsigned int vcpu)
@@ -204,14 +226,16 @@ void world_leave_shared(struct world *world)
 	memslots_read_unlock_shared(&world->ms, world->shared_idx);
 }
 
-static bool anyone_inside(const struct world *world)
+/* Is there a reader that may use an older map? */
+static bool old_reader_inside(const struct world *world)
 {
+	u64 updates = world->ms.stats.updates;
 	unsigned int i;
 
 	for (i = 0; i < NR_VCPUS; i++)
-		if (world->vcpus[i].inside)
+		if (world->vcpus[i].inside && world->vcpus[i].updates != updates)
 			return true;
-	return world->shared.inside;
+	return world->shared.inside && world->shared.updates != updates;
 }
 
 static void check_result(struct world *world, int err, u32 failed, struct verdict verdict, u32 nr)
@@ -227,19 +251,19 @@ static void check_result(struct world *world, int err, u32 failed, struct verdic
 		CHECK(!(verdict.inval | verdict.exist));
 
 	if (!err && verdict.must_wait)
-		CHECK(!anyone_inside(world));
+		CHECK(!old_reader_inside(world));
 }
 
 int world_update(struct world *world, const struct memslot_change *changes, u32 nr)
 {
 	bool injected = world->fail_prepare || shim_fail_alloc;
-	u64 updates = world->ms.stats.updates;
 	size_t size, size_after;
 	unsigned char *state, *state_after;
 	struct verdict verdict;
 	u32 failed = 0;
 	int err;
 
+	world->updates = world->ms.stats.updates;
 	world->next = world->model;
 	verdict = model_update(&world->next, changes, nr);
 
@@ -256,10 +280,12 @@ int world_update(struct world *world, const struct memslot_change *changes, u32 
 		state_after = world_snapshot(world, &size_after);
 		CHECK(size == size_after && !memcmp(state, state_after, size));
 		free(state_after);
-	} else if (world->ms.stats.updates != updates) {
+	} else if (world->ms.stats.updates != world->updates) {
 		world->before = world->model;
 		world->model = world->next;
 	}
+	world->updates = world->ms.stats.updates;
+	world->enter_in = 0;
 	free(state);
 	mutex_unlock(&world->ms.lock);
 

@@ -53,6 +53,7 @@ const struct model_slot *model_by_id(const struct model *model, u32 as_id, u32 i
 /* A reader that entered at some time, and what it must see until it leaves. */
 struct view {
 	bool inside;
+	u64 updates;		/* published when it entered */
 	struct memslot_set *sets[MEMSLOT_MAX_SPACES];
 	struct model model;
 };
@@ -71,6 +72,7 @@ struct world {
 
 	/* Hooks: how they behave, what they saw. */
 	unsigned int fail_prepare;	/* the n-th call fails */
+	unsigned int enter_in;		/* at the n-th call of any a vCPU enters */
 	bool eager_arch;		/* ->prepare() makes arch data */
 	bool frozen[MEMSLOT_MAX_SPACES];
 	u64 frozen_start[MEMSLOT_MAX_SPACES];
@@ -80,6 +82,7 @@ struct world {
 	unsigned int prepared;
 	unsigned int committed;
 	unsigned int waits;		/* for a reader */
+	u64 updates;			/* published when the one under way began */
 };
 
 void world_init(struct world *world, unsigned int nr_spaces);
