@@ -2,12 +2,6 @@
 /*
  * The host changes the memory behind a slot while the guest reads and writes
  * it: the guest must never see what is no longer there.
- *
- * Each page holds its generation in its first word.  A table in memory that
- * nobody touches says which generation is right; 0 means that the page is being
- * changed.  The guest reads table, page, table, and stops if the table did not
- * change and the page differs from it.  It can also write: a counter of its own
- * in each page, which has to be there when it comes by again.
  */
 #include <linux/memfd.h>
 #include <stdlib.h>
@@ -15,172 +9,16 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "runner.h"
+#include "load.h"
 #include "test.h"
 
 DEVICE_FIXTURE(notifier);
 
-#define NR_PAGES 64
-#define PAGES_GPA 0x1000000ul
-#define PAGES_SIZE (NR_PAGES * GUEST_PAGE)
-#define TABLE_GPA 0x40000ul
-#define COUNTERS_GPA(cpu) (0x50000ul + (cpu) * 0x8000)
-#define NR_VCPUS 2
 #define MIB2 (2ul << 20)
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
-
-/*
- * r8 pages, r9 table, r10 number of pages, r11 counters, r12 offset of this
- * vCPU's counter in a page, r15 whether to write; r14 counts rounds.  HLT means
- * a wrong value: found in rax, expected in rdx, of page rcx.
- */
-GUEST_ASM(checker, 64,
-	  "1: xor %ecx, %ecx\n"
-	  "2: mov (%r9, %rcx, 8), %rdx\n"
-	  "mov %rcx, %rbx\n"
-	  "shl $12, %rbx\n"
-	  "add %r8, %rbx\n"
-	  "mov (%rbx), %rax\n"
-	  "cmp (%r9, %rcx, 8), %rdx\n"
-	  "jne 2b\n"
-	  "test %rdx, %rdx\n"
-	  "jz 3f\n"
-	  "cmp %rax, %rdx\n"
-	  "jne 4f\n"
-	  "test %r15, %r15\n"
-	  "jz 3f\n"
-	  "mov (%r11, %rcx, 8), %rdx\n"
-	  "mov (%rbx, %r12), %rax\n"
-	  "cmp %rax, %rdx\n"
-	  "jne 4f\n"
-	  "inc %rax\n"
-	  "mov %rax, (%rbx, %r12)\n"
-	  "mov %rax, (%r11, %rcx, 8)\n"
-	  "3: inc %rcx\n"
-	  "cmp %r10, %rcx\n"
-	  "jb 2b\n"
-	  "inc %r14\n"
-	  "jmp 1b\n"
-	  "4: hlt");
-
-struct load {
-	struct guest *g;
-	struct vcpu cpus[NR_VCPUS];
-	struct runner runners[NR_VCPUS];
-	uint8_t *pages;
-	uint64_t generation;
-};
-
-static _Atomic uint64_t *table_entry(struct load *l, int page)
-{
-	return (_Atomic uint64_t *)(l->g->mem + TABLE_GPA) + page;
-}
-
-static uint64_t *word(struct load *l, int page)
-{
-	return (uint64_t *)(l->pages + page * GUEST_PAGE);
-}
-
-/* The page changes from here on; the guest may see anything. */
-static void begin(struct load *l, int page)
-{
-	*table_entry(l, page) = 0;
-}
-
-/* Generations differ between pages, too. */
-static uint64_t next_generation(struct load *l)
-{
-	return ++l->generation;
-}
-
-/* The page has its value from here on; the guest must see it. */
-static void end(struct load *l, int page, uint64_t generation)
-{
-	*table_entry(l, page) = generation;
-}
-
-static void rewrite(struct load *l, int page)
-{
-	uint64_t generation = next_generation(l);
-
-	*word(l, page) = generation;
-	end(l, page, generation);
-}
-
-/* While the host has nothing there, or refuses the access, KVM_RUN says EFAULT. */
-static bool try_again(struct vcpu *v, int reason, void *arg)
-{
-	(void)v;
-	(void)arg;
-	return reason == -EFAULT;
-}
-
-static void load_start(struct load *l, struct guest *g, int dev, uint8_t *pages,
-		       bool writes)
-{
-	int i;
-
-	l->g = g;
-	l->pages = pages;
-	l->generation = 1000;
-	guest_create_bare(g, dev);
-	g->mem_size = GUEST_SIZE;
-	g->mem = mem_alloc(g->mem_size);
-	guest_add_slot(g, 0, 0, 0, g->mem_size, g->mem);
-	guest_add_slot(g, 1, 0, PAGES_GPA, PAGES_SIZE, pages);
-	guest_load(g, checker, checker_end);
-	for (i = 0; i < NR_PAGES; i++)
-		rewrite(l, i);
-	for (i = 0; i < NR_VCPUS; i++) {
-		struct kvm_regs regs = {
-			.rip = GUEST_CODE,
-			.rflags = 2,
-			.r8 = PAGES_GPA,
-			.r9 = TABLE_GPA,
-			.r10 = NR_PAGES,
-			.r11 = COUNTERS_GPA(i),
-			.r12 = 64 * (i + 1),
-			.r15 = writes,
-		};
-
-		vcpu_create(g, &l->cpus[i], i);
-		guest_long_mode(g, &l->cpus[i], GUEST_CODE);
-		vcpu_set_regs(&l->cpus[i], &regs);
-		runner_start(&l->runners[i], &l->cpus[i], try_again, NULL);
-	}
-}
-
-static void load_stop(struct __test_metadata *_metadata, struct load *l)
-{
-	struct kvm_regs regs;
-	int i;
-
-	for (i = 0; i < NR_VCPUS; i++) {
-		int last = runner_stop(&l->runners[i]);
-
-		vcpu_get_regs(&l->cpus[i], &regs);
-		EXPECT_EQ(-EINTR, last) {
-			TH_LOG("vCPU %d: %s, page %llu has %llu, expected %llu",
-			       i, exit_name(last), regs.rcx, regs.rax,
-			       regs.rdx);
-		}
-		EXPECT_GT(regs.r14, 3);
-		vcpu_destroy(&l->cpus[i]);
-	}
-}
-
-static bool running(struct load *l)
-{
-	int i;
-
-	for (i = 0; i < NR_VCPUS; i++)
-		if (l->runners[i].ended)
-			return false;
-	return true;
-}
 
 static uint64_t now_ms(void)
 {
@@ -195,8 +33,8 @@ static uint64_t now_ms(void)
 /* For a while, for each page in turn. */
 #define STORM(l, page)							\
 	for (uint64_t storm_end_ = now_ms() + STORM_MS, page = 0;	\
-	     running(l) && now_ms() < storm_end_;			\
-	     page = (page + 1) % NR_PAGES)
+	     load_running(l) && now_ms() < storm_end_;			\
+	     page = (page + 1) % LOAD_PAGES)
 
 static void *map_at(void *at, size_t size, int flags, int fd)
 {
@@ -214,61 +52,63 @@ TEST_F(notifier, munmap_and_mmap)
 {
 	struct load l;
 
-	load_start(&l, &self->g, self->dev, mem_alloc(PAGES_SIZE), false);
+	load_start(&l, &self->g, self->dev, mem_alloc(LOAD_SIZE), false);
 	STORM(&l, page) {
-		begin(&l, page);
-		ASSERT_EQ(0, munmap(word(&l, page), GUEST_PAGE));
+		load_begin(&l, page);
+		ASSERT_EQ(0, munmap(load_word(&l, page), GUEST_PAGE));
 		if (page % 4 == 0)
 			usleep(100);
-		map_at(word(&l, page), GUEST_PAGE, ANONYMOUS, -1);
-		rewrite(&l, page);
+		map_at(load_word(&l, page), GUEST_PAGE, ANONYMOUS, -1);
+		load_rewrite(&l, page);
 	}
-	load_stop(_metadata, &l);
+	EXPECT_EQ(0, load_stop(&l));
 }
 
 TEST_F(notifier, mmap_over)
 {
 	struct load l;
 
-	load_start(&l, &self->g, self->dev, mem_alloc(PAGES_SIZE), false);
+	load_start(&l, &self->g, self->dev, mem_alloc(LOAD_SIZE), false);
 	STORM(&l, page) {
-		begin(&l, page);
-		map_at(word(&l, page), GUEST_PAGE, ANONYMOUS, -1);
-		rewrite(&l, page);
+		load_begin(&l, page);
+		map_at(load_word(&l, page), GUEST_PAGE, ANONYMOUS, -1);
+		load_rewrite(&l, page);
 	}
-	load_stop(_metadata, &l);
+	EXPECT_EQ(0, load_stop(&l));
 }
 
 TEST_F(notifier, dontneed)
 {
 	struct load l;
 
-	load_start(&l, &self->g, self->dev, mem_alloc(PAGES_SIZE), false);
+	load_start(&l, &self->g, self->dev, mem_alloc(LOAD_SIZE), false);
 	STORM(&l, page) {
-		begin(&l, page);
-		ASSERT_EQ(0, madvise(word(&l, page), GUEST_PAGE,
+		load_begin(&l, page);
+		ASSERT_EQ(0, madvise(load_word(&l, page), GUEST_PAGE,
 				     MADV_DONTNEED));
-		rewrite(&l, page);
+		load_rewrite(&l, page);
 	}
-	load_stop(_metadata, &l);
+	EXPECT_EQ(0, load_stop(&l));
 }
 
 /* The whole range at once: flushed as a range, too. */
 TEST_F(notifier, dontneed_all)
 {
 	struct load l;
-	uint64_t end_ms = now_ms() + STORM_MS;
+	uint64_t end_ms;
 	int i;
 
-	load_start(&l, &self->g, self->dev, mem_alloc(PAGES_SIZE), false);
-	while (running(&l) && now_ms() < end_ms) {
-		for (i = 0; i < NR_PAGES; i++)
-			begin(&l, i);
-		ASSERT_EQ(0, madvise(l.pages, PAGES_SIZE, MADV_DONTNEED));
-		for (i = 0; i < NR_PAGES; i++)
-			rewrite(&l, i);
+	load_start(&l, &self->g, self->dev, mem_alloc(LOAD_SIZE), false);
+	end_ms = now_ms() + STORM_MS;
+	while (load_running(&l) && now_ms() < end_ms) {
+		for (i = 0; i < LOAD_PAGES; i++)
+			load_begin(&l, i);
+		ASSERT_EQ(0, madvise(l.pages, LOAD_SIZE, MADV_DONTNEED));
+		for (i = 0; i < LOAD_PAGES; i++)
+			load_rewrite(&l, i);
+		usleep(500);
 	}
-	load_stop(_metadata, &l);
+	EXPECT_EQ(0, load_stop(&l));
 }
 
 /* A ready page replaces the old one in one step. */
@@ -276,20 +116,20 @@ TEST_F(notifier, mremap)
 {
 	struct load l;
 
-	load_start(&l, &self->g, self->dev, mem_alloc(PAGES_SIZE), false);
+	load_start(&l, &self->g, self->dev, mem_alloc(LOAD_SIZE), false);
 	STORM(&l, page) {
-		uint64_t generation = next_generation(&l);
+		uint64_t generation = load_next(&l);
 		uint64_t *fresh = mem_alloc(GUEST_PAGE);
 
 		*fresh = generation;
-		begin(&l, page);
+		load_begin(&l, page);
 		ASSERT_NE(MAP_FAILED,
 			  mremap(fresh, GUEST_PAGE, GUEST_PAGE,
 				 MREMAP_MAYMOVE | MREMAP_FIXED,
-				 word(&l, page)));
-		end(&l, page, generation);
+				 load_word(&l, page)));
+		load_end(&l, page, generation);
 	}
-	load_stop(_metadata, &l);
+	EXPECT_EQ(0, load_stop(&l));
 }
 
 /* Nothing is lost of what the guest writes, and it waits while it may not. */
@@ -297,39 +137,39 @@ TEST_F(notifier, mprotect)
 {
 	struct load l;
 
-	load_start(&l, &self->g, self->dev, mem_alloc(PAGES_SIZE), true);
+	load_start(&l, &self->g, self->dev, mem_alloc(LOAD_SIZE), true);
 	STORM(&l, page) {
-		ASSERT_EQ(0, mprotect(word(&l, page), GUEST_PAGE, PROT_READ));
+		ASSERT_EQ(0, mprotect(load_word(&l, page), GUEST_PAGE, PROT_READ));
 		if (page % 8 == 0)
 			usleep(100);
-		ASSERT_EQ(0, mprotect(word(&l, page), GUEST_PAGE,
+		ASSERT_EQ(0, mprotect(load_word(&l, page), GUEST_PAGE,
 				      PROT_READ | PROT_WRITE));
-		ASSERT_EQ(0, mprotect(word(&l, page), GUEST_PAGE, PROT_NONE));
-		ASSERT_EQ(0, mprotect(word(&l, page), GUEST_PAGE,
+		ASSERT_EQ(0, mprotect(load_word(&l, page), GUEST_PAGE, PROT_NONE));
+		ASSERT_EQ(0, mprotect(load_word(&l, page), GUEST_PAGE,
 				      PROT_READ | PROT_WRITE));
 	}
-	load_stop(_metadata, &l);
+	EXPECT_EQ(0, load_stop(&l));
 }
 
 /* Read-only to the host: the guest's writes stop at once. */
 TEST_F(notifier, mprotect_stops_writes)
 {
 	struct load l;
-	uint64_t before[NR_PAGES];
+	uint64_t before[LOAD_PAGES];
 	int i;
 
-	load_start(&l, &self->g, self->dev, mem_alloc(PAGES_SIZE), true);
+	load_start(&l, &self->g, self->dev, mem_alloc(LOAD_SIZE), true);
 	usleep(200000);
-	ASSERT_EQ(0, mprotect(l.pages, PAGES_SIZE, PROT_READ));
-	for (i = 0; i < NR_PAGES; i++)
-		before[i] = word(&l, i)[64 / 8];
+	ASSERT_EQ(0, mprotect(l.pages, LOAD_SIZE, PROT_READ));
+	for (i = 0; i < LOAD_PAGES; i++)
+		before[i] = load_word(&l, i)[LOAD_COUNTER(0) / 8];
 	usleep(200000);
-	for (i = 0; i < NR_PAGES; i++)
-		EXPECT_EQ(before[i], word(&l, i)[64 / 8]);
-	ASSERT_EQ(0, mprotect(l.pages, PAGES_SIZE, PROT_READ | PROT_WRITE));
+	for (i = 0; i < LOAD_PAGES; i++)
+		EXPECT_EQ(before[i], load_word(&l, i)[LOAD_COUNTER(0) / 8]);
+	ASSERT_EQ(0, mprotect(l.pages, LOAD_SIZE, PROT_READ | PROT_WRITE));
 	usleep(200000);
-	EXPECT_GT(word(&l, 0)[64 / 8], before[0]);
-	load_stop(_metadata, &l);
+	EXPECT_GT(load_word(&l, 0)[LOAD_COUNTER(0) / 8], before[0]);
+	EXPECT_EQ(0, load_stop(&l));
 }
 
 /*
@@ -342,39 +182,39 @@ TEST_F(notifier, fork_and_cow)
 	uint64_t end_ms = now_ms() + 2 * STORM_MS;
 	int i, rounds = 0;
 
-	load_start(&l, &self->g, self->dev, mem_alloc(PAGES_SIZE), true);
-	while (running(&l) && now_ms() < end_ms) {
+	load_start(&l, &self->g, self->dev, mem_alloc(LOAD_SIZE), true);
+	while (load_running(&l) && now_ms() < end_ms) {
 		int status;
 		pid_t pid = fork();
 
 		ASSERT_GE(pid, 0);
 		if (!pid) {
-			uint64_t seen[NR_PAGES], counter[NR_PAGES];
+			uint64_t seen[LOAD_PAGES], counter[LOAD_PAGES];
 
-			for (i = 0; i < NR_PAGES; i++) {
-				seen[i] = word(&l, i)[0];
-				counter[i] = word(&l, i)[64 / 8];
+			for (i = 0; i < LOAD_PAGES; i++) {
+				seen[i] = load_word(&l, i)[0];
+				counter[i] = load_word(&l, i)[LOAD_COUNTER(0) / 8];
 			}
 			usleep(30000);
-			for (i = 0; i < NR_PAGES; i++)
-				if (seen[i] != word(&l, i)[0] ||
-				    counter[i] != word(&l, i)[64 / 8])
+			for (i = 0; i < LOAD_PAGES; i++)
+				if (seen[i] != load_word(&l, i)[0] ||
+				    counter[i] != load_word(&l, i)[LOAD_COUNTER(0) / 8])
 					_exit(1);
 			/* The child's own writes stay with the child. */
-			for (i = 0; i < NR_PAGES; i++)
-				memset(word(&l, i), 0xcc, GUEST_PAGE);
+			for (i = 0; i < LOAD_PAGES; i++)
+				memset(load_word(&l, i), 0xcc, GUEST_PAGE);
 			_exit(0);
 		}
-		for (i = 0; i < NR_PAGES; i += 3) {
-			begin(&l, i);
-			rewrite(&l, i);
+		for (i = 0; i < LOAD_PAGES; i += 3) {
+			load_begin(&l, i);
+			load_rewrite(&l, i);
 		}
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		EXPECT_EQ(0, status);
 		rounds++;
 	}
 	EXPECT_GT(rounds, 3);
-	load_stop(_metadata, &l);
+	EXPECT_EQ(0, load_stop(&l));
 }
 
 static int shared_memory(size_t size)
@@ -388,69 +228,69 @@ static int shared_memory(size_t size)
 
 TEST_F(notifier, punch_hole)
 {
-	int fd = shared_memory(PAGES_SIZE);
+	int fd = shared_memory(LOAD_SIZE);
 	struct load l;
 
 	load_start(&l, &self->g, self->dev,
-		   map_at(NULL, PAGES_SIZE, MAP_SHARED, fd), false);
+		   map_at(NULL, LOAD_SIZE, MAP_SHARED, fd), false);
 	STORM(&l, page) {
-		uint64_t generation = next_generation(&l);
+		uint64_t generation = load_next(&l);
 
-		begin(&l, page);
+		load_begin(&l, page);
 		ASSERT_EQ(0, fallocate(fd, FALLOC_FL_PUNCH_HOLE |
 					       FALLOC_FL_KEEP_SIZE,
 				       page * GUEST_PAGE, GUEST_PAGE));
 		/* Through the file, not through the mapping. */
 		ASSERT_EQ(8, pwrite(fd, &generation, 8, page * GUEST_PAGE));
-		end(&l, page, generation);
+		load_end(&l, page, generation);
 	}
-	load_stop(_metadata, &l);
+	EXPECT_EQ(0, load_stop(&l));
 }
 
 /* The end of the file moves over the slot: beyond it the guest faults. */
 TEST_F(notifier, truncate)
 {
-	int fd = shared_memory(PAGES_SIZE), i;
+	int fd = shared_memory(LOAD_SIZE), i;
 	struct load l;
 
 	load_start(&l, &self->g, self->dev,
-		   map_at(NULL, PAGES_SIZE, MAP_SHARED, fd), false);
+		   map_at(NULL, LOAD_SIZE, MAP_SHARED, fd), false);
 	STORM(&l, page) {
-		for (i = page; i < NR_PAGES; i++)
-			begin(&l, i);
+		for (i = page; i < LOAD_PAGES; i++)
+			load_begin(&l, i);
 		ASSERT_EQ(0, ftruncate(fd, page * GUEST_PAGE));
-		ASSERT_EQ(0, ftruncate(fd, PAGES_SIZE));
-		for (i = page; i < NR_PAGES; i++)
-			rewrite(&l, i);
+		ASSERT_EQ(0, ftruncate(fd, LOAD_SIZE));
+		for (i = page; i < LOAD_PAGES; i++)
+			load_rewrite(&l, i);
 	}
-	load_stop(_metadata, &l);
+	EXPECT_EQ(0, load_stop(&l));
 }
 
 /* A private mapping of a file: the first write of either side copies the page. */
 TEST_F(notifier, private_file)
 {
-	int fd = shared_memory(PAGES_SIZE);
+	int fd = shared_memory(LOAD_SIZE);
 	struct load l;
 	int i;
 
 	load_start(&l, &self->g, self->dev,
-		   map_at(NULL, PAGES_SIZE, MAP_PRIVATE, fd), false);
+		   map_at(NULL, LOAD_SIZE, MAP_PRIVATE, fd), false);
 	STORM(&l, page) {
-		uint64_t generation = next_generation(&l);
+		uint64_t generation = load_next(&l);
 
 		/* Dropping the copy shows the file's page; then copy anew. */
-		begin(&l, page);
-		ASSERT_EQ(0, madvise(word(&l, page), GUEST_PAGE,
+		load_begin(&l, page);
+		ASSERT_EQ(0, madvise(load_word(&l, page), GUEST_PAGE,
 				     MADV_DONTNEED));
 		ASSERT_EQ(8, pwrite(fd, &generation, 8, page * GUEST_PAGE));
-		end(&l, page, generation);
-		begin(&l, page);
-		rewrite(&l, page);
+		load_end(&l, page, generation);
+		load_begin(&l, page);
+		load_rewrite(&l, page);
 	}
-	load_stop(_metadata, &l);
+	EXPECT_EQ(0, load_stop(&l));
 	/* The guest's memory is not the file. */
-	for (i = 0; i < NR_PAGES; i++)
-		*word(&l, i) = 1;
+	for (i = 0; i < LOAD_PAGES; i++)
+		*load_word(&l, i) = 1;
 }
 
 static void write_file(const char *path, const char *text)
@@ -482,41 +322,41 @@ TEST_F_TIMEOUT(notifier, ksm, 60)
 {
 	const char *run = "/sys/kernel/mm/ksm/run";
 	uint64_t end_ms = now_ms() + 20000;
-	uint8_t *pages = mem_alloc(PAGES_SIZE);
+	uint8_t *pages = mem_alloc(LOAD_SIZE);
 	struct load l;
 	int i;
 
 	if (access(run, W_OK))
 		SKIP(return, "no KSM");
-	ASSERT_EQ(0, madvise(pages, PAGES_SIZE, MADV_MERGEABLE));
+	ASSERT_EQ(0, madvise(pages, LOAD_SIZE, MADV_MERGEABLE));
 	load_start(&l, &self->g, self->dev, pages, false);
 	write_file("/sys/kernel/mm/ksm/pages_to_scan", "10000");
 	write_file("/sys/kernel/mm/ksm/sleep_millisecs", "5");
 	write_file(run, "1");
 	/* Merged: all pages of one generation are alike. */
-	for (i = 0; i < NR_PAGES; i++) {
-		begin(&l, i);
-		*word(&l, i) = 7;
-		end(&l, i, 7);
+	for (i = 0; i < LOAD_PAGES; i++) {
+		load_begin(&l, i);
+		*load_word(&l, i) = 7;
+		load_end(&l, i, 7);
 	}
-	while (read_number("/sys/kernel/mm/ksm/pages_sharing") < NR_PAGES / 2 &&
+	while (read_number("/sys/kernel/mm/ksm/pages_sharing") < LOAD_PAGES / 2 &&
 	       now_ms() < end_ms)
 		usleep(20000);
 	EXPECT_GE(read_number("/sys/kernel/mm/ksm/pages_sharing"),
-		  NR_PAGES / 2);
+		  LOAD_PAGES / 2);
 	/* Written by the host, then merged again, and so on. */
 	end_ms = now_ms() + STORM_MS;
-	while (running(&l) && now_ms() < end_ms) {
-		for (i = 0; i < NR_PAGES; i++) {
-			begin(&l, i);
-			rewrite(&l, i);
-			begin(&l, i);
-			*word(&l, i) = 7;
-			end(&l, i, 7);
+	while (load_running(&l) && now_ms() < end_ms) {
+		for (i = 0; i < LOAD_PAGES; i++) {
+			load_begin(&l, i);
+			load_rewrite(&l, i);
+			load_begin(&l, i);
+			*load_word(&l, i) = 7;
+			load_end(&l, i, 7);
 		}
 		usleep(20000);
 	}
-	load_stop(_metadata, &l);
+	EXPECT_EQ(0, load_stop(&l));
 	write_file(run, "2");
 	write_file(run, "0");
 }
@@ -525,18 +365,18 @@ TEST_F_TIMEOUT(notifier, ksm, 60)
 TEST_F_TIMEOUT(notifier, ksm_guest_writes, 60)
 {
 	const char *run = "/sys/kernel/mm/ksm/run";
-	uint8_t *pages = mem_alloc(PAGES_SIZE);
+	uint8_t *pages = mem_alloc(LOAD_SIZE);
 	struct load l;
 
 	if (access(run, W_OK))
 		SKIP(return, "no KSM");
-	ASSERT_EQ(0, madvise(pages, PAGES_SIZE, MADV_MERGEABLE));
+	ASSERT_EQ(0, madvise(pages, LOAD_SIZE, MADV_MERGEABLE));
 	write_file("/sys/kernel/mm/ksm/pages_to_scan", "10000");
 	write_file("/sys/kernel/mm/ksm/sleep_millisecs", "1");
 	write_file(run, "1");
 	load_start(&l, &self->g, self->dev, pages, true);
 	usleep(2 * STORM_MS * 1000);
-	load_stop(_metadata, &l);
+	EXPECT_EQ(0, load_stop(&l));
 	write_file(run, "2");
 	write_file(run, "0");
 }
@@ -555,7 +395,7 @@ TEST_F_TIMEOUT(notifier, huge_page_collapse, 60)
 	ASSERT_EQ(0, madvise(area, MIB2, MADV_HUGEPAGE));
 	load_start(&l, &self->g, self->dev, area, true);
 	end_ms = now_ms() + STORM_MS;
-	while (running(&l) && now_ms() < end_ms) {
+	while (load_running(&l) && now_ms() < end_ms) {
 		/* It may find a page busy: not each time, but sometimes. */
 		if (!madvise(area, MIB2, MADV_COLLAPSE))
 			collapsed++;
@@ -570,7 +410,7 @@ TEST_F_TIMEOUT(notifier, huge_page_collapse, 60)
 				     MADV_DONTNEED));
 	}
 	EXPECT_GT(collapsed, 0);
-	load_stop(_metadata, &l);
+	EXPECT_EQ(0, load_stop(&l));
 }
 
 /* The guest has a huge page of the host, of which parts are dropped. */
@@ -584,14 +424,14 @@ TEST_F(notifier, huge_page_split)
 	memset(area, 0, MIB2);
 	load_start(&l, &self->g, self->dev, area, false);
 	STORM(&l, page) {
-		begin(&l, page);
-		ASSERT_EQ(0, madvise(word(&l, page), GUEST_PAGE,
+		load_begin(&l, page);
+		ASSERT_EQ(0, madvise(load_word(&l, page), GUEST_PAGE,
 				     MADV_DONTNEED));
-		rewrite(&l, page);
-		if (page == NR_PAGES - 1)
+		load_rewrite(&l, page);
+		if (page == LOAD_PAGES - 1)
 			madvise(area, MIB2, MADV_COLLAPSE);
 	}
-	load_stop(_metadata, &l);
+	EXPECT_EQ(0, load_stop(&l));
 }
 
 TEST_F(notifier, hugetlb)
@@ -610,13 +450,13 @@ TEST_F(notifier, hugetlb)
 		SKIP(return, "no huge pages to be had");
 	load_start(&l, &self->g, self->dev, p, false);
 	STORM(&l, round) {
-		for (i = 0; i < NR_PAGES; i++)
-			begin(&l, i);
+		for (i = 0; i < LOAD_PAGES; i++)
+			load_begin(&l, i);
 		ASSERT_EQ(0, madvise(p, MIB2, MADV_DONTNEED));
-		for (i = 0; i < NR_PAGES; i++)
-			rewrite(&l, i);
+		for (i = 0; i < LOAD_PAGES; i++)
+			load_rewrite(&l, i);
 	}
-	load_stop(_metadata, &l);
+	EXPECT_EQ(0, load_stop(&l));
 	guest_destroy(&self->g);
 	munmap(p, MIB2);
 	if (!reserved)
@@ -626,21 +466,21 @@ TEST_F(notifier, hugetlb)
 /* Slots come and go at the same time as the host's pages. */
 TEST_F_TIMEOUT(notifier, with_slot_changes, 60)
 {
-	uint8_t *mem = mem_alloc(PAGES_SIZE);
+	uint8_t *mem = mem_alloc(LOAD_SIZE);
 	struct load l;
 
 	load_start(&l, &self->g, self->dev, mem, false);
 	STORM(&l, page) {
-		begin(&l, page);
-		ASSERT_EQ(0, madvise(word(&l, page), GUEST_PAGE,
+		load_begin(&l, page);
+		ASSERT_EQ(0, madvise(load_word(&l, page), GUEST_PAGE,
 				     MADV_DONTNEED));
-		rewrite(&l, page);
+		load_rewrite(&l, page);
 		/* The same memory under two other addresses, and gone again. */
-		guest_add_slot(&self->g, 2, 0, 2 * PAGES_GPA, PAGES_SIZE, mem);
-		guest_add_slot(&self->g, 2, 0, 3 * PAGES_GPA, PAGES_SIZE, mem);
+		guest_add_slot(&self->g, 2, 0, 2 * LOAD_GPA, LOAD_SIZE, mem);
+		guest_add_slot(&self->g, 2, 0, 3 * LOAD_GPA, LOAD_SIZE, mem);
 		guest_add_slot(&self->g, 2, 0, 0, 0, NULL);
 	}
-	load_stop(_metadata, &l);
+	EXPECT_EQ(0, load_stop(&l));
 }
 
 TEST_HARNESS_MAIN

@@ -39,7 +39,12 @@ void guest_create_bare(struct guest *g, int dev)
 	memset(g, 0, sizeof(*g));
 	g->dev = dev;
 	g->cpu.fd = -1;
-	g->vm = xioctl(dev, KVM_CREATE_VM, 0ul);
+	/* A signal may interrupt it. */
+	do {
+		g->vm = kioctl(dev, KVM_CREATE_VM, 0ul);
+	} while (g->vm == -EINTR);
+	if (g->vm < 0)
+		die("KVM_CREATE_VM: %s", strerror(-g->vm));
 }
 
 void guest_create(struct guest *g, int dev, size_t mem_size)
