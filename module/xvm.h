@@ -30,7 +30,7 @@
 #include "observe/stats.h"
 #include "x86/arch.h"
 
-#define XVM_MAX_VCPUS		1024
+#define XVM_MAX_VCPUS		4096
 #define XVM_MAX_VCPU_IDS	(4 * XVM_MAX_VCPUS)
 #define XVM_VCPU_MMAP_SIZE	(2 * PAGE_SIZE)	/* kvm_run, and the data of port I/O */
 

@@ -153,7 +153,7 @@ static const struct xvm_gpt_ops gpt_ops = {
 int xvm_translate(struct xvm_vcpu *vcpu, u64 gva, u32 access, struct xvm_gpt_result *res)
 {
 	const struct xvm_gpt_cpu cpu = {
-		.maxphyaddr = vcpu->arch.maxphyaddr,
+		.maxphyaddr = clamp_t(u8, vcpu->arch.maxphyaddr, 32, 52),
 		.gbpages = boot_cpu_has(X86_FEATURE_GBPAGES),
 		.amd = true,
 	};

@@ -44,9 +44,15 @@ static int translate(struct xvm_emul *e, u64 linear, u32 access, u64 *gpa)
 	if (ret == -EAGAIN)
 		return EMUL_RETRY;
 	/* Tables outside memory, or whose memory can't be had. */
-	if (ret)
-		return raise_page_fault(e, linear, XVM_PF_PRESENT | (access & XVM_GPT_WRITE ?
-								     XVM_PF_WRITE : 0));
+	if (ret) {
+		u32 error = 0;
+
+		if (access & XVM_GPT_WRITE)
+			error |= XVM_PF_WRITE;
+		if ((access & XVM_GPT_USER) && !(access & XVM_GPT_IMPLICIT))
+			error |= XVM_PF_USER;
+		return raise_page_fault(e, linear, error);
+	}
 	*gpa = res.gpa;
 	return EMUL_OK;
 }

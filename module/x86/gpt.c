@@ -92,8 +92,9 @@ static u64 reserved_bits(const struct xvm_gpt_role *role, unsigned int level, u6
 			return 0;
 		return maxphyaddr < 40 ? bits(maxphyaddr - 32 + 13, 21) : bits(21, 21);
 	}
+	/* Bit 5 is reserved too, but QEMU's CPU sets it there as an accessed bit. */
 	if (role->levels == PAE_LEVELS && level == 3)
-		return bits(1, 2) | bits(5, 8) | bits(maxphyaddr, 63);
+		return bits(1, 2) | bits(6, 8) | bits(maxphyaddr, 63);
 
 	/* Outside long mode the bits free for software are reserved as well. */
 	rsvd |= bits(maxphyaddr, role->levels == PAE_LEVELS ? 62 : 51);

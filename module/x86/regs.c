@@ -21,7 +21,8 @@
 #define CR4_PDPTE	(X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_SMEP)
 
 #define PDPTE_PRESENT	BIT_ULL(0)
-#define PDPTE_RESERVED	(GENMASK_ULL(2, 1) | GENMASK_ULL(8, 5))
+/* Bit 5 is reserved as well, but walkers that treat all levels alike set it: QEMU's does. */
+#define PDPTE_RESERVED	(GENMASK_ULL(2, 1) | GENMASK_ULL(8, 6))
 
 #define DR7_RESET	0x400
 #define RIP_RESET	0xfff0

@@ -48,6 +48,7 @@ u64 xvm_arch_max_gfn(void)
 long xvm_arch_check_extension(struct xvm *xvm, long ext)
 {
 	switch (ext) {
+	case KVM_CAP_HLT:
 	case KVM_CAP_EXT_CPUID:
 	case KVM_CAP_EXT_EMUL_CPUID:
 	case KVM_CAP_SET_TSS_ADDR:

@@ -100,7 +100,7 @@ static bool model_reserved_bit(const struct cpu_state *s, unsigned int level, bo
 		return leaf && level == 2 && bit >= 13 && bit <= 21 &&
 		       (bit == 21 || bit - 13 + 32 >= phys);
 	if (s->mode == PAE && level == 3)
-		return bit == 1 || bit == 2 || (bit >= 5 && bit <= 8) || bit >= phys;
+		return bit == 1 || bit == 2 || (bit >= 6 && bit <= 8) || bit >= phys;
 	if (bit == 63)
 		return !nx;
 	if (bit >= 52)
