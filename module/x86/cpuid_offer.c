@@ -227,9 +227,12 @@ static void add_leaf_7(void)
 	e.edx = offered[WORD(FSRM)];
 	add(e);
 	if (e.eax) {
-		e = (struct kvm_cpuid_entry2) { .function = 7, .index = 1 };
-		e.eax = offered[WORD(AVX_VNNI)];
-		add(e);
+		/* CMPCCXADD and fast short string moves have no name in some kernels. */
+		add((struct kvm_cpuid_entry2) {
+			.function = 7, .index = 1,
+			.eax = offered[WORD(AVX_VNNI)] |
+			       (host_leaf(7, 1).eax & (BIT(7) | GENMASK(12, 10))),
+		});
 	}
 }
 
@@ -302,7 +305,7 @@ static void add_extended(u32 function)
 		e.ecx = offered[WORD(LAHF_LM)];
 		e.edx = offered[WORD(SYSCALL)] | (e.edx & offered[WORD(FPU)] & COMMON_EDX);
 		break;
-	case 0x80000002 ... 0x80000005:		/* name, L1 caches and TLBs */
+	case 0x80000005:			/* L1 caches and TLBs */
 		break;
 	case 0x80000006:			/* L2 and L3 */
 		e.edx &= ~GENMASK(17, 16);
@@ -338,7 +341,7 @@ static void add_extended(u32 function)
 		};
 		break;
 	default:
-		/* SVM, topology, memory encryption, IBS...: nothing there for guests. */
+		/* Name, SVM, topology, memory encryption, IBS...: nothing there for guests. */
 		return;
 	}
 	add(e);

@@ -74,7 +74,6 @@ void xvm_msr_reset(struct xvm_vcpu *vcpu, bool init)
 	xvm_vendor->set_msr(vcpu, MSR_IA32_CR_PAT, PAT_RESET);
 	arch->misc_enable = MISC_ENABLE_READ_ONLY;
 	xvm_get_feature_msr(MSR_IA32_ARCH_CAPABILITIES, &arch->arch_capabilities);
-	xvm_get_feature_msr(MSR_AMD64_DE_CFG, &arch->de_cfg);
 }
 
 static bool canonical(u64 addr)
@@ -184,13 +183,16 @@ static int set_misc_enable(struct xvm_vcpu *vcpu, u64 val, bool host)
 	return 0;
 }
 
-/* Registers of AMD's that have nothing to say in a guest: they read as 0. */
+/* Registers that have nothing to say in a guest: they read as 0. */
 static bool reads_as_zero(u32 index)
 {
 	switch (index) {
 	case MSR_IA32_P5_MC_ADDR:
 	case MSR_IA32_P5_MC_TYPE:
+	case MSR_IA32_PLATFORM_ID:
+	case MSR_IA32_EBL_CR_POWERON:
 	case MSR_IA32_MCG_CAP:
+	case MSR_IA32_PERF_CTL:
 	case MSR_IA32_DEBUGCTLMSR:
 	case MSR_IA32_LASTBRANCHFROMIP:
 	case MSR_IA32_LASTBRANCHTOIP:

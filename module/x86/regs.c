@@ -58,10 +58,10 @@ static void reset_segments(struct xvm_vcpu *vcpu)
 	static const enum xvm_seg data_segs[] = {
 		XVM_SEG_ES, XVM_SEG_SS, XVM_SEG_DS, XVM_SEG_FS, XVM_SEG_GS,
 	};
-	const struct kvm_segment data = { .limit = 0xffff, .type = 3, .s = 1, .present = 1 };
+	const struct kvm_segment data = { .limit = 0xffff, .type = 2, .s = 1, .present = 1 };
 	const struct kvm_segment code = {
 		.base = 0xffff0000, .limit = 0xffff, .selector = 0xf000,
-		.type = 11, .s = 1, .present = 1,
+		.type = 10, .s = 1, .present = 1,
 	};
 	const struct kvm_segment ldt = { .limit = 0xffff, .type = 2, .present = 1 };
 	const struct kvm_segment tss = { .limit = 0xffff, .type = 3, .present = 1 };
