@@ -241,6 +241,7 @@ static inline void memslots_read_lock(struct memslots *ms, struct memslot_reader
 
 static inline void memslots_read_unlock(struct memslots *ms, struct memslot_reader *reader)
 {
+	/* Pairs with the updater's acquire: our use of the old map came before. */
 	smp_store_release(&reader->seq, reader->seq + 1);
 	srcu_read_unlock(&ms->srcu, reader->srcu_idx);
 }
@@ -262,7 +263,7 @@ static inline int memslots_read_lock_shared(struct memslots *ms)
 
 static inline void memslots_read_unlock_shared(struct memslots *ms, int srcu_idx)
 {
-	/* Pairs with the updater's acquire: our use of the old map came before. */
+	/* As in memslots_read_unlock(). */
 	atomic_dec_return_release(&ms->shared_readers);
 	srcu_read_unlock(&ms->srcu, srcu_idx);
 }

@@ -39,13 +39,13 @@ void memslots_grace_begin(struct memslots *ms)
 	/* Pairs with the barrier in memslots_read_lock(): it sees our map, or we see it inside. */
 	smp_mb();
 
-	/* Pairs with the release on leaving: what a reader did inside is done. */
 	ms->shared_pending = atomic_read_acquire(&ms->shared_readers);
 	ms->grace_pending = ms->shared_pending;
 	ms->srcu_watches = false;
 
 	spin_lock(&ms->readers_lock);
 	list_for_each_entry(reader, &ms->readers, link) {
+		/* Pairs with the release on leaving: what the reader did inside is done. */
 		u32 seq = smp_load_acquire(&reader->seq);
 
 		reader->snap = seq & 1 ? seq : 0;
@@ -71,6 +71,7 @@ static bool readers_left(struct memslots *ms)
 	list_for_each_entry(reader, &ms->readers, link) {
 		if (!reader->snap)
 			continue;
+		/* As above. */
 		if (smp_load_acquire(&reader->seq) == reader->snap)
 			left = false;
 		else

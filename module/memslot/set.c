@@ -25,7 +25,7 @@ INTERVAL_TREE_DEFINE(struct memslot, node[1].hva, unsigned long, node[1].hva_sub
 
 static struct memslot *gfn_entry(const struct memslot_set *set, const struct rb_node *node)
 {
-	return (void *)((char *)(node - set->idx) - offsetof(struct memslot, gfn_node));
+	return container_of(node - set->idx, struct memslot, gfn_node[0]);
 }
 
 void memslot_set_init(struct memslot_set *set, unsigned int idx)
@@ -200,7 +200,7 @@ struct memslot *memslot_by_id(const struct memslot_set *set, u32 id)
 		return NULL;
 
 	hlist_for_each(node, &set->ids[id_bucket(id, set->id_bits)]) {
-		struct memslot *slot = (void *)((char *)(node - set->idx) - offsetof(struct memslot, id_node));
+		struct memslot *slot = container_of(node - set->idx, struct memslot, id_node[0]);
 
 		if (slot->id == id)
 			return slot;

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include <linux/kernel.h>
+
 #include "memslot.h"
 
 #define OPS	20000
@@ -139,11 +141,11 @@ static const struct {
 	{ "by hva, random", look_hva, 1 },
 };
 
-#define NR_ROWS (sizeof(rows) / sizeof(rows[0]))
+#define NR_ROWS ARRAY_SIZE(rows)
 
 static const u32 sizes[] = { 1, 10, 64, 512, 4096, 8194, 32764, 65535 };
 
-#define NR_SIZES (sizeof(sizes) / sizeof(sizes[0]))
+#define NR_SIZES ARRAY_SIZE(sizes)
 
 static double cost(void (*op)(u32 i))
 {

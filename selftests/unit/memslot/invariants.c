@@ -149,8 +149,8 @@ unsigned char *world_snapshot(struct world *world, size_t *size)
 	unsigned int i, j;
 
 	*size = 0;
-	append(&bytes, size, &ms->ops, offsetof(struct memslots, srcu) - offsetof(struct memslots, ops));
-	append(&bytes, size, &ms->grace_pending, sizeof(*ms) - offsetof(struct memslots, grace_pending));
+	append(&bytes, size, &ms->ops, (char *)&ms->srcu - (char *)&ms->ops);
+	append(&bytes, size, &ms->grace_pending, (char *)(ms + 1) - (char *)&ms->grace_pending);
 	for (i = 0; i < ms->nr_spaces; i++) {
 		for (j = 0; j < 2; j++) {
 			struct memslot_set *set = &ms->spaces[i].sets[j];

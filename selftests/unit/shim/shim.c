@@ -26,15 +26,6 @@ void shim_free(void *p)
 	free(p);
 }
 
-struct kmem_cache *shim_cache_create(size_t size)
-{
-	struct kmem_cache *cache = shim_alloc(sizeof(*cache));
-
-	if (cache)
-		cache->size = size;
-	return cache;
-}
-
 static void yield(struct srcu_struct *srcu)
 {
 	(void)srcu;
@@ -64,6 +55,7 @@ int srcu_read_lock(struct srcu_struct *srcu)
 	int idx = __atomic_load_n(&srcu->idx, __ATOMIC_RELAXED);
 
 	__atomic_add_fetch(&srcu->readers[idx], 1, __ATOMIC_SEQ_CST);
+	/* The section stays behind the count: pairs with those in advance(). */
 	smp_mb();
 	return idx;
 }
@@ -80,12 +72,14 @@ static void advance(struct srcu_struct *srcu)
 			__atomic_store_n(&srcu->idx, !srcu->idx, __ATOMIC_SEQ_CST);
 		else
 			srcu->done++;
+		/* One count is looked at after the other. */
 		smp_mb();
 	}
 }
 
 void srcu_read_unlock(struct srcu_struct *srcu, int idx)
 {
+	/* ... and before this one. */
 	smp_mb();
 	__atomic_sub_fetch(&srcu->readers[idx], 1, __ATOMIC_SEQ_CST);
 
@@ -100,6 +94,7 @@ unsigned long start_poll_synchronize_srcu(struct srcu_struct *srcu)
 {
 	unsigned long cookie;
 
+	/* What was published before is seen by readers that come after. */
 	smp_mb();
 	pthread_mutex_lock(&srcu->lock);
 	/* One that runs may have looked at readers before us: it takes the next. */

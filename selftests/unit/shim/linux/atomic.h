@@ -5,6 +5,9 @@
 #include <asm/barrier.h>
 #include <linux/types.h>
 
+/* Full, whatever the atomic operation before it was. */
+#define smp_mb__after_atomic()	smp_mb()
+
 #define atomic_set(v, i)	__atomic_store_n(&(v)->counter, i, __ATOMIC_RELAXED)
 #define atomic_read(v)		__atomic_load_n(&(v)->counter, __ATOMIC_RELAXED)
 #define atomic_read_acquire(v)	__atomic_load_n(&(v)->counter, __ATOMIC_ACQUIRE)

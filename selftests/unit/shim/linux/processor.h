@@ -2,6 +2,9 @@
 #ifndef SHIM_LINUX_PROCESSOR_H
 #define SHIM_LINUX_PROCESSOR_H
 
-#define cpu_relax()	__asm__ volatile("" ::: "memory")
+static inline void cpu_relax(void)
+{
+	__asm__ volatile("" : : : "memory");
+}
 
 #endif

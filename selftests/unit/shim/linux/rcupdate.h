@@ -5,6 +5,7 @@
 #include <asm/barrier.h>
 
 #define __rcu
+/* Pairs with the load in srcu_dereference_check(). */
 #define rcu_assign_pointer(p, v)	smp_store_release(&(p), v)
 #define RCU_INIT_POINTER(p, v)		((p) = (v))
 

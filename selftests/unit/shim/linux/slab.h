@@ -18,20 +18,53 @@ extern long shim_allocated;
 void *shim_alloc(size_t size);
 void shim_free(void *p);
 
-#define kzalloc(size, gfp)	shim_alloc(size)
-#define kfree(p)		shim_free(p)
-#define kvcalloc(n, size, gfp)	shim_alloc((n) * (size))
-#define kvfree(p)		shim_free(p)
-
 struct kmem_cache {
 	size_t size;
 };
 
-#define kmem_cache_create(name, size, align, flags, ctor)	shim_cache_create(size)
-#define kmem_cache_zalloc(cache, gfp)	shim_alloc((cache)->size)
-#define kmem_cache_free(cache, p)	((void)(cache), shim_free(p))
-#define kmem_cache_destroy(cache)	shim_free(cache)
+static inline void *kzalloc(size_t size, gfp_t gfp)
+{
+	return shim_alloc(size);
+}
 
-struct kmem_cache *shim_cache_create(size_t size);
+static inline void kfree(void *p)
+{
+	shim_free(p);
+}
+
+static inline void *kvcalloc(size_t n, size_t size, gfp_t gfp)
+{
+	return shim_alloc(n * size);
+}
+
+static inline void kvfree(void *p)
+{
+	shim_free(p);
+}
+
+static inline struct kmem_cache *kmem_cache_create(const char *name, size_t size, size_t align,
+						   unsigned int flags, void (*ctor)(void *p))
+{
+	struct kmem_cache *cache = shim_alloc(sizeof(*cache));
+
+	if (cache)
+		cache->size = size;
+	return cache;
+}
+
+static inline void kmem_cache_destroy(struct kmem_cache *cache)
+{
+	shim_free(cache);
+}
+
+static inline void *kmem_cache_zalloc(struct kmem_cache *cache, gfp_t gfp)
+{
+	return shim_alloc(cache->size);
+}
+
+static inline void kmem_cache_free(struct kmem_cache *cache, void *p)
+{
+	shim_free(p);
+}
 
 #endif

@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-typedef pthread_mutex_t spinlock_t;
+#define spinlock_t	pthread_mutex_t
 
 #define spin_lock_init(l)	pthread_mutex_init(l, NULL)
 #define spin_lock(l)		pthread_mutex_lock(l)

@@ -36,7 +36,7 @@ void synchronize_srcu_expedited(struct srcu_struct *srcu);
 	({										\
 		WARN_ON(!(cond) && !__atomic_load_n(&(srcu)->readers[0], __ATOMIC_RELAXED) &&	\
 			!__atomic_load_n(&(srcu)->readers[1], __ATOMIC_RELAXED));	\
-		smp_load_acquire(&(p));							\
+		__atomic_load_n(&(p), __ATOMIC_ACQUIRE);				\
 	})
 
 #endif
