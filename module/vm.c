@@ -193,6 +193,8 @@ static long xvm_vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return ioctl_set_memory_region(xvm, cmd, (void __user *)arg);
 	case XVM_SET_USER_MEMORY_REGIONS:
 		return ioctl_set_memory_regions(xvm, (void __user *)arg);
+	case KVM_GET_DIRTY_LOG:
+		return xvm_get_dirty_log(xvm, (void __user *)arg);
 	case XVM_VERIFY:
 		return xvm_verify(xvm, (void __user *)arg);
 	case KVM_CHECK_EXTENSION:

@@ -101,7 +101,8 @@ struct xvm_memory_fault {
  *
  * Returns 0 when the walk was done, also if it found violations.
  * Errors: EFAULT (bad pointer), EINTR (a signal ended the wait for a running
- * update), ENOMEM, EIO (the VM belongs to another process's address space).
+ * update or the walk), EAGAIN (the VM changes too fast for its counts to be
+ * compared), ENOMEM, EIO (the VM belongs to another process's address space).
  */
 #define XVM_VERIFY_MESSAGE_SIZE 232
 

@@ -14,6 +14,7 @@ struct fault {
 	bool write;
 	unsigned long hva;
 	bool slot_writable;
+	bool logged;		/* the slot has a dirty log: writable for a write alone */
 	unsigned long seq;	/* of the invalidations, before anything was looked up */
 };
 
@@ -21,7 +22,7 @@ static u64 make_leaf(const struct fault *fault, const struct xvm_hostmap *map)
 {
 	u64 pte = map->pfn << PAGE_SHIFT | XVM_PTE_PRESENT | XVM_PTE_USER | XVM_PTE_ACCESSED;
 
-	if (map->writable && fault->slot_writable)
+	if (map->writable && fault->slot_writable && (fault->write || !fault->logged))
 		pte |= XVM_PTE_WRITE;
 	if (fault->write)
 		pte |= XVM_PTE_DIRTY;
@@ -44,12 +45,30 @@ static enum xvm_fault_result find_slot(struct xvm_vcpu *vcpu, struct fault *faul
 				     &vcpu->slot_cache);
 	if (slot) {
 		fault->slot_writable = !(slot->flags & KVM_MEM_READONLY);
+		fault->logged = slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
 		fault->hva = memslot_gfn_to_hva(slot, fault->gfn);
 		if (fault->slot_writable || !fault->write)
 			ret = XVM_FAULT_FIXED;
 	}
 	memslots_read_unlock(&xvm->memslots, &vcpu->slots_reader);
 	return ret;
+}
+
+/*
+ * mmu.lock is held: the bit is there before whoever asks for the log can
+ * protect the page.  The slot has not changed since it was looked up, else the
+ * sequence had.
+ */
+static void mark_dirty(struct xvm_vcpu *vcpu, const struct fault *fault)
+{
+	struct memslots *slots = &vcpu->xvm->memslots;
+	struct memslot *slot;
+
+	memslots_read_lock(slots, &vcpu->slots_reader);
+	slot = memslot_by_gfn_cached(memslots_active(slots, 0), fault->gfn, &vcpu->slot_cache);
+	if (slot)
+		xvm_dirty_mark(slot, fault->gfn);
+	memslots_read_unlock(slots, &vcpu->slots_reader);
 }
 
 static int install(struct xvm_vcpu *vcpu, struct fault *fault, struct xvm_hostmap *map)
@@ -61,6 +80,8 @@ static int install(struct xvm_vcpu *vcpu, struct fault *fault, struct xvm_hostma
 	if (xvm_mmu_retry(xvm, fault->seq, fault->gfn, fault->hva))
 		goto unlock;
 
+	if (fault->write && fault->logged)
+		mark_dirty(vcpu, fault);
 	switch (xvm_pgtable_map(&xvm->mmu.pgt, fault->gfn, 1, make_leaf(fault, map), vcpu)) {
 	case XVM_MAP_NEW:
 		atomic64_inc(&xvm->stat.pages_4k);

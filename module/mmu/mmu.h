@@ -109,6 +109,13 @@ bool xvm_mmu_retry(struct xvm *xvm, unsigned long seq, u64 gfn, unsigned long hv
 int xvm_mmu_notifier_register(struct xvm *xvm);
 void xvm_mmu_notifier_unregister(struct xvm *xvm);
 
+/* dirty.c */
+int xvm_dirty_prepare(const struct memslot *old, struct memslot *new);
+void xvm_dirty_free(struct memslot *slot);
+void xvm_dirty_enabled(struct xvm *xvm, const struct memslot *slot);	/* just published */
+void xvm_dirty_mark(const struct memslot *slot, u64 gfn);	/* in a read section */
+long xvm_get_dirty_log(struct xvm *xvm, const struct kvm_dirty_log __user *arg);
+
 /* hostmap.c: hva to pfn */
 struct xvm_hostmap {
 	u64 pfn;

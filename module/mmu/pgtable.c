@@ -189,6 +189,52 @@ bool xvm_pgtable_unmap(struct xvm_pgtable *pgt, u64 start, u64 end, void *ctx,
 	return unmap.any;
 }
 
+struct wrprotect {
+	const unsigned long *only;
+	bool any;
+};
+
+static bool wanted(const unsigned long *only, u64 bit)
+{
+	const unsigned int bits = 8 * sizeof(*only);
+
+	return !only || (only[bit / bits] >> (bit % bits) & 1);
+}
+
+static enum xvm_walk_answer wrprotect_visit(struct xvm_walk *walk, u64 *pte, u64 val, u64 gfn,
+					    unsigned int level, enum xvm_walk_visit why)
+{
+	struct wrprotect *wp = walk->ctx;
+
+	if (!(val & XVM_PTE_WRITE) || !wanted(wp->only, gfn - walk->start))
+		return XVM_WALK_ON;
+	/* The CPU may be setting A or D in it: none of that may be lost. */
+	for (;;) {
+		u64 old = cmpxchg64(pte, val, val & ~XVM_PTE_WRITE);
+
+		if (old == val)
+			break;
+		val = old;
+	}
+	wp->any = true;
+	return XVM_WALK_ON;
+}
+
+bool xvm_pgtable_wrprotect(struct xvm_pgtable *pgt, u64 start, u64 end, const unsigned long *only)
+{
+	struct wrprotect wp = { .only = only };
+	struct xvm_walk walk = {
+		.visit = wrprotect_visit,
+		.visits = XVM_WALK_LEAF,
+		.start = start,
+		.end = end,
+		.ctx = &wp,
+	};
+
+	xvm_pgtable_walk(pgt, &walk);
+	return wp.any;
+}
+
 void xvm_pgtable_free(struct xvm_pgtable *pgt, u64 *table, unsigned int level,
 		      void (*free)(u64 *table), struct xvm_pgtable_count *count)
 {

@@ -122,6 +122,13 @@ enum xvm_map_result xvm_pgtable_map(struct xvm_pgtable *pgt, u64 gfn, unsigned i
 bool xvm_pgtable_unmap(struct xvm_pgtable *pgt, u64 start, u64 end, void *ctx,
 		       struct xvm_pgtable_count *count);
 
+/*
+ * Take write permission from the leaves of [start, end), of those alone whose
+ * bit (gfn - start) is set in only, if it isn't NULL.  Exclusive.  True: some
+ * leaf had it, and a flush is due.
+ */
+bool xvm_pgtable_wrprotect(struct xvm_pgtable *pgt, u64 start, u64 end, const unsigned long *only);
+
 /* Free a detached subtree with all below it through free; may be long: free may reschedule. */
 void xvm_pgtable_free(struct xvm_pgtable *pgt, u64 *table, unsigned int level,
 		      void (*free)(u64 *table), struct xvm_pgtable_count *count);

@@ -18,7 +18,18 @@ static struct xvm *to_xvm(struct memslots *ms)
 
 static bool slots_check_hva(struct memslots *ms, u64 hva, u64 size)
 {
-	return access_ok((void __user *)(unsigned long)hva, size);
+	return hva == untagged_addr(hva) && access_ok((void __user *)(unsigned long)hva, size);
+}
+
+static int slots_prepare(struct memslots *ms, const struct memslot *old, struct memslot *new,
+			 enum memslot_change_kind kind)
+{
+	return xvm_dirty_prepare(old, new);
+}
+
+static void slots_free(struct memslots *ms, struct memslot *slot)
+{
+	xvm_dirty_free(slot);
 }
 
 static void slots_freeze(struct memslots *ms, u16 as_id, u64 start_gfn, u64 end_gfn)
@@ -76,10 +87,15 @@ static void slots_commit(struct memslots *ms, const struct memslot *old, const s
 			 enum memslot_change_kind kind)
 {
 	trace_xvm_memslot(kind, new ?: old);
+	if (kind == MEMSLOT_FLAGS && !new->as_id &&
+	    (new->flags & ~old->flags & KVM_MEM_LOG_DIRTY_PAGES))
+		xvm_dirty_enabled(to_xvm(ms), new);
 }
 
 const struct memslot_ops xvm_memslot_ops = {
 	.check_hva = slots_check_hva,
+	.prepare = slots_prepare,
+	.free = slots_free,
 	.freeze = slots_freeze,
 	.zap = slots_zap,
 	.flush = slots_flush,

@@ -12,6 +12,7 @@
 #include <linux/percpu.h>
 #include <linux/smp.h>
 
+#include "../observe/trace.h"
 #include "../xvm.h"
 
 static DEFINE_PER_CPU(cpumask_var_t, flush_mask);
@@ -29,6 +30,7 @@ void xvm_tlb_flush_vm(struct xvm *xvm)
 	bool ipi = false;
 	int me, cpu;
 
+	trace_xvm_flush(0, ~0ULL);
 	atomic64_inc(&xvm->stat.remote_tlb_flush_requests);
 	/* Full barrier, before the modes are read. */
 	atomic64_inc_return(&xvm->mmu.tlb_gen);

@@ -12,11 +12,26 @@
 #include "gpt.h"
 #include "x86.h"
 
+static struct memslot *find_slot(struct xvm_vcpu *vcpu, u64 gpa)
+{
+	struct memslot_set *set = memslots_active(&vcpu->xvm->memslots, 0);
+
+	return memslot_by_gfn_cached(set, gpa >> PAGE_SHIFT, &vcpu->slot_cache);
+}
+
+/* In the same read section as the write. */
+static void mark_dirty(struct xvm_vcpu *vcpu, u64 gpa)
+{
+	struct memslot *slot = find_slot(vcpu, gpa);
+
+	if (slot)
+		xvm_dirty_mark(slot, gpa >> PAGE_SHIFT);
+}
+
 /* User address of gpa, for len bytes in one page.  -EFAULT: no memory, or not for writing. */
 static int gpa_to_hva(struct xvm_vcpu *vcpu, u64 gpa, bool write, unsigned long *hva)
 {
-	struct memslot_set *set = memslots_active(&vcpu->xvm->memslots, 0);
-	struct memslot *slot = memslot_by_gfn_cached(set, gpa >> PAGE_SHIFT, &vcpu->slot_cache);
+	struct memslot *slot = find_slot(vcpu, gpa);
 
 	if (!slot || (write && (slot->flags & KVM_MEM_READONLY)))
 		return -EFAULT;
@@ -76,6 +91,8 @@ int xvm_write_gpa(struct xvm_vcpu *vcpu, u64 gpa, const void *buf, unsigned int 
 		err = gpa_to_hva(vcpu, gpa, true, &hva);
 		if (!err)
 			err = copy_out(vcpu, hva, buf, n);
+		if (!err)
+			mark_dirty(vcpu, gpa);
 		gpa += n;
 		buf += n;
 		len -= n;
@@ -130,6 +147,8 @@ int xvm_cmpxchg_gpa(struct xvm_vcpu *vcpu, u64 gpa, u64 old, u64 new, unsigned i
 		err = cmpxchg_user(hva, old, new, size);
 		if (vcpu->arch.in_section)
 			pagefault_enable();
+		if (!err)
+			mark_dirty(vcpu, gpa);
 	}
 	memslots_read_unlock(&vcpu->xvm->memslots, &vcpu->slots_reader);
 	return err;

@@ -240,8 +240,6 @@ int xvm_arch_vcpu_run(struct xvm_vcpu *vcpu)
 	int ret;
 
 	vcpu->arch.last_ran = true;
-	run->exit_reason = KVM_EXIT_UNKNOWN;
-	run->flags = 0;
 	if (vcpu->arch.mp_state == KVM_MP_STATE_UNINITIALIZED) {
 		/* Until it is started there is nothing to run, and user space looks again. */
 		if (immediate_exit(run))
@@ -256,6 +254,8 @@ int xvm_arch_vcpu_run(struct xvm_vcpu *vcpu)
 	if (ret > 0 && immediate_exit(run))
 		ret = -EINTR;
 	if (ret > 0) {
+		/* Only now: who completes I/O with immediate_exit still reads what it was. */
+		run->exit_reason = KVM_EXIT_UNKNOWN;
 		run_begin(vcpu);
 		do {
 			ret = run_once(vcpu);
