@@ -205,7 +205,16 @@ static void init_features(void)
 
 static bool has_subleaves(u32 function)
 {
-	return function == 7 || function == 0xd || function == 0x8000001d;
+	switch (function) {
+	case 4:
+	case 7:
+	case 0xb:
+	case 0xd:
+	case 0x8000001d:
+		return true;
+	default:
+		return false;
+	}
 }
 
 static void add(struct kvm_cpuid_entry2 e)
@@ -263,21 +272,34 @@ static void add_leaf_d(void)
 	}
 }
 
-static void add_basic(void)
+/* Leaves with nothing for guests are listed too: user space fills in what it finds. */
+static void add_empty(u32 function)
 {
-	struct kvm_cpuid_entry2 e = host_leaf(0, 0);
-	u32 max = min_t(u32, e.eax, MAX_BASIC);
+	add((struct kvm_cpuid_entry2) { .function = function });
+}
 
-	e.eax = max;
-	add(e);
-	e = host_leaf(1, 0);
-	e.ecx = offered[WORD(XMM3)];
-	e.edx = offered[WORD(FPU)];
-	add(e);
-	if (max >= 7)
+static void add_basic(u32 function)
+{
+	struct kvm_cpuid_entry2 e;
+
+	switch (function) {
+	case 1:
+		e = host_leaf(1, 0);
+		e.ecx = offered[WORD(XMM3)];
+		e.edx = offered[WORD(FPU)];
+		add(e);
+		break;
+	case 7:
 		add_leaf_7();
-	if (max >= 0xd && offered_xcr0)
+		break;
+	case 0xd:
 		add_leaf_d();
+		break;
+	default:
+		/* Intel's caches, topology, performance counters... */
+		add_empty(function);
+		break;
+	}
 }
 
 static void add_address_sizes(void)
@@ -341,7 +363,8 @@ static void add_extended(u32 function)
 		};
 		break;
 	default:
-		/* Name, SVM, topology, memory encryption, IBS...: nothing there for guests. */
+		/* Name, SVM, topology, memory encryption, IBS... */
+		add_empty(function);
 		return;
 	}
 	add(e);
@@ -361,7 +384,7 @@ static void add_hypervisor(void)
 	e.ecx = signature[1];
 	e.edx = signature[2];
 	add(e);
-	add((struct kvm_cpuid_entry2) { .function = KVM_CPUID_FEATURES });
+	add_empty(KVM_CPUID_FEATURES);
 }
 
 void xvm_cpuid_init(void)
@@ -374,7 +397,13 @@ void xvm_cpuid_init(void)
 	init_xstates();
 	init_features();
 
-	add_basic();
+	e = host_leaf(0, 0);
+	max = min_t(u32, e.eax, MAX_BASIC);
+	e.eax = max;
+	add(e);
+	for (function = 1; function <= max; function++)
+		add_basic(function);
+
 	e = host_leaf(0x80000000, 0);
 	/* As KVM: 21H says more than some CPUs do, but who sees it takes 1DH for real. */
 	max = e.eax >= 0x8000001d ? MAX_EXTENDED : e.eax;
