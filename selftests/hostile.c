@@ -36,6 +36,21 @@ static void rnd_fill(void *to, size_t len)
 		*p++ = rnd() >> 24;
 }
 
+/*
+ * Random instructions.  Not among them: MOV from and to segment registers 6 and
+ * 7, which do not exist and over which the translator of QEMU 10.0 falls.
+ */
+static void rnd_code(uint8_t *code, size_t len)
+{
+	size_t i;
+
+	rnd_fill(code, len);
+	for (i = 0; i + 1 < len; i++)
+		if ((code[i] == 0x8c || code[i] == 0x8e) &&
+		    (code[i + 1] & 0x30) == 0x30)
+			code[i + 1] &= ~0x30;
+}
+
 static void no_op(int sig)
 {
 	(void)sig;
@@ -129,7 +144,7 @@ TEST_F(hostile, bad_pointers)
 	};
 	static const unsigned long of_vm[] = {
 		KVM_SET_USER_MEMORY_REGION, KVM_SET_USER_MEMORY_REGION2,
-		KVM_ENABLE_CAP, KVM_GET_DIRTY_LOG,
+		KVM_ENABLE_CAP,
 	};
 	static const unsigned long of_vcpu[] = {
 		KVM_GET_REGS, KVM_SET_REGS, KVM_GET_SREGS, KVM_SET_SREGS,
@@ -359,7 +374,9 @@ static void run_random_code(struct __test_metadata *_metadata,
 
 		/* A vCPU may come to a state from which nothing leads back. */
 		guest_create(g, dev, GUEST_SIZE);
-		rnd_fill(g->mem + GUEST_CODE, 0x1000);
+		/* HLT wherever it jumps to, also by an exception. */
+		memset(g->mem, 0xf4, GUEST_SIZE);
+		rnd_code(g->mem + GUEST_CODE, 0x1000);
 		start_mode(g, mode);
 		vcpu_get_regs(&g->cpu, &regs);
 		regs.rax = rnd();
@@ -418,7 +435,7 @@ TEST_F_TIMEOUT(hostile, random_mmio_instructions, 120)
 		start_mode(g, mode);
 		while (n--)
 			*code++ = prefixes[rnd() % sizeof(prefixes)];
-		rnd_fill(code, 16);
+		rnd_code(code, 16);
 		/* No memory at any of the registers. */
 		rnd_fill(&regs, sizeof(regs));
 		regs.rax = regs.rbx = regs.rsi = regs.rdi = regs.rbp =
