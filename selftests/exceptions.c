@@ -39,34 +39,43 @@ struct expected {
  * Runs the loaded code from its start to HLT.  Guest code writes where the
  * handler shall return to into the record.
  */
+static void run_once(struct __test_metadata *_metadata, struct guest *g)
+{
+	const struct kvm_regs regs = {
+		.rip = GUEST_CODE,
+		.rsp = GUEST_STACK,
+		.rflags = 2,
+	};
+
+	memset(guest_record(g), 0, sizeof(struct idt_record));
+	vcpu_set_regs(&g->cpu, &regs);
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&g->cpu));
+}
+
+static void check_once(struct __test_metadata *_metadata, struct guest *g,
+		       const struct expected *e)
+{
+	const struct idt_record *record = guest_record(g);
+	struct kvm_regs regs;
+
+	run_once(_metadata, g);
+	EXPECT_EQ(1, record->count);
+	EXPECT_EQ(e->vector, record->vector);
+	EXPECT_EQ(e->error, record->error);
+	EXPECT_EQ(GUEST_CODE + e->rip, record->rip);
+	if (e->vector == 14) {
+		EXPECT_EQ(e->cr2, record->cr2);
+	}
+	vcpu_get_regs(&g->cpu, &regs);
+	EXPECT_EQ(GUEST_STACK, regs.rsp);
+}
+
 static void check(struct __test_metadata *_metadata, struct guest *g,
 		  const struct expected *e)
 {
-	struct idt_record *record = guest_record(g);
-	int cold;
-
-	for (cold = 0; cold < 2; cold++) {
-		struct kvm_regs regs = {
-			.rip = GUEST_CODE,
-			.rsp = GUEST_STACK,
-			.rflags = 2,
-		};
-
-		memset(record, 0, sizeof(*record));
-		vcpu_set_regs(&g->cpu, &regs);
-		if (cold)
-			unmap_all(g);
-		ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&g->cpu));
-		EXPECT_EQ(1, record->count);
-		EXPECT_EQ(e->vector, record->vector);
-		EXPECT_EQ(e->error, record->error);
-		EXPECT_EQ(GUEST_CODE + e->rip, record->rip);
-		if (e->vector == 14) {
-			EXPECT_EQ(e->cr2, record->cr2);
-		}
-		vcpu_get_regs(&g->cpu, &regs);
-		EXPECT_EQ(GUEST_STACK, regs.rsp);
-	}
+	unmap_all(g);
+	check_once(_metadata, g, e);
+	check_once(_metadata, g, e);
 }
 
 /* insn is what faults: at a distance of 15 from the start, and HLT behind it. */
@@ -209,7 +218,12 @@ TEST_F(exceptions, double_fault)
 	start(g, self->dev, pf_read, pf_read_end);
 	guest_split(g, USER_VA, SMALL_TABLE)[0] = 0;
 	g->mem[GUEST_IDT + 14 * 16 + 5] = 0;
-	check(_metadata, g, &(struct expected){ 8, 0, pf_read_at, 0 });
+	/*
+	 * With all that it needs mapped: an emulated CPU forgets that a page
+	 * fault which is injected, to resume its delivery, is one.
+	 */
+	run_once(_metadata, g);
+	check_once(_metadata, g, &(struct expected){ 8, 0, pf_read_at, 0 });
 	/* And without a gate for that: shutdown. */
 	g->mem[GUEST_IDT + 8 * 16 + 5] = 0;
 	vcpu_set_rip(&g->cpu, GUEST_CODE);
