@@ -6,32 +6,11 @@
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
 #include <linux/fs.h>
-#include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/smp.h>
 #include <linux/uaccess.h>
 
 #include "xvm.h"
-
-static void noop(void *unused)
-{
-}
-
-/* Make a vCPU that is in the guest look at its requests; one that isn't will anyway. */
-void xvm_vcpu_kick(struct xvm_vcpu *vcpu)
-{
-	int cpu;
-
-	/* Pairs with the barrier before entry: it sees our request, or we its mode. */
-	smp_mb();
-	if (READ_ONCE(vcpu->mode) == XVM_IN_GUEST) {
-		cpu = READ_ONCE(vcpu->cpu);
-		if (cpu >= 0)
-			smp_call_function_single(cpu, noop, NULL, 0);
-	}
-	wake_up(&vcpu->wait);
-}
 
 static vm_fault_t vcpu_mmap_fault(struct vm_fault *vmf)
 {
@@ -89,16 +68,25 @@ static long vcpu_set_sigmask(struct xvm_vcpu *vcpu, struct kvm_signal_mask __use
 	return 0;
 }
 
+/*
+ * KVM_RUN under the mask that user space chose for it.  A signal that it
+ * blocks otherwise must not be acted upon meanwhile, only end the run:
+ * real_blocked tells the sender so.
+ */
 static long vcpu_run(struct xvm_vcpu *vcpu)
 {
-	sigset_t saved;
 	int ret;
 
 	if (vcpu->sigmask_active)
-		sigprocmask(SIG_SETMASK, &vcpu->sigmask, &saved);
+		sigprocmask(SIG_SETMASK, &vcpu->sigmask, &current->real_blocked);
 	ret = xvm_arch_vcpu_run(vcpu);
-	if (vcpu->sigmask_active)
-		sigprocmask(SIG_SETMASK, &saved, NULL);
+	if (vcpu->sigmask_active) {
+		sigprocmask(SIG_SETMASK, &current->real_blocked, NULL);
+		sigemptyset(&current->real_blocked);
+	}
+	/* Other work than a signal is due: have it done, then come back, unless a handler ran. */
+	if (ret == -ERESTARTNOHAND)
+		set_tsk_thread_flag(current, TIF_SIGPENDING);
 	return ret;
 }
 

@@ -22,6 +22,8 @@ struct xvm *xvm_get(struct xvm *xvm)
 static void xvm_destroy(struct xvm *xvm)
 {
 	xvm_observe_vm_destroy(xvm);
+	/* First: until then the host may flush, and look at the vCPUs for it. */
+	xvm_mmu_notifier_unregister(xvm);
 	xvm_destroy_vcpus(xvm);
 	xvm_arch_vm_destroy(xvm);
 	xvm_mmu_destroy(xvm);
@@ -36,11 +38,9 @@ void xvm_put(struct xvm *xvm)
 		xvm_destroy(xvm);
 }
 
-/* KVM's limits for an update are checked here, before its flags' meaning is looked at. */
-static int set_memory_region(struct xvm *xvm, const struct kvm_userspace_memory_region2 *region,
-			     u32 allowed_flags)
+static struct memslot_change to_change(const struct kvm_userspace_memory_region *region)
 {
-	struct memslot_change change = {
+	return (struct memslot_change) {
 		.as_id = region->slot >> 16,
 		.id = region->slot & 0xffff,
 		.flags = region->flags,
@@ -48,28 +48,45 @@ static int set_memory_region(struct xvm *xvm, const struct kvm_userspace_memory_
 		.size = region->memory_size,
 		.hva = region->userspace_addr,
 	};
+}
+
+static int update_slots(struct xvm *xvm, const struct memslot_change *changes, u32 nr, u32 *failed)
+{
 	int ret;
 
-	if (region->flags & ~allowed_flags)
-		return -EINVAL;
 	mutex_lock(&xvm->memslots.lock);
-	ret = memslots_update(&xvm->memslots, &change, 1, NULL);
+	ret = memslots_update(&xvm->memslots, changes, nr, failed);
 	mutex_unlock(&xvm->memslots.lock);
 	return ret;
 }
 
 static long ioctl_set_memory_region(struct xvm *xvm, unsigned int cmd, void __user *arg)
 {
-	struct kvm_userspace_memory_region2 region = {};
-	size_t size = cmd == KVM_SET_USER_MEMORY_REGION ?
-		      sizeof(struct kvm_userspace_memory_region) : sizeof(region);
+	struct kvm_userspace_memory_region2 region2 = {};
+	struct kvm_userspace_memory_region region;
+	struct memslot_change change;
 
-	/* The second form begins as the first one. */
+	/* The second form begins as the first one; what else it has belongs to flags refused here. */
 	BUILD_BUG_ON(offsetof(struct kvm_userspace_memory_region2, guest_memfd_offset) !=
-		     sizeof(struct kvm_userspace_memory_region));
-	if (copy_from_user(&region, arg, size))
+		     sizeof(region));
+	if (copy_from_user(&region2, arg, cmd == KVM_SET_USER_MEMORY_REGION ? sizeof(region) :
+								    sizeof(region2)))
 		return -EFAULT;
-	return set_memory_region(xvm, &region, KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY);
+	memcpy(&region, &region2, sizeof(region));
+	change = to_change(&region);
+	return update_slots(xvm, &change, 1, NULL);
+}
+
+static bool batch_entry_ok(const struct xvm_memory_change *entry)
+{
+	const struct kvm_userspace_memory_region *r = &entry->region;
+
+	if (entry->pad)
+		return false;
+	if (entry->op == XVM_MEMORY_SET)
+		return r->memory_size;
+	return entry->op == XVM_MEMORY_DELETE && !r->memory_size && !r->flags &&
+	       !r->guest_phys_addr && !r->userspace_addr;
 }
 
 static long ioctl_set_memory_regions(struct xvm *xvm, struct xvm_memory_regions __user *arg)
@@ -77,51 +94,44 @@ static long ioctl_set_memory_regions(struct xvm *xvm, struct xvm_memory_regions 
 	struct xvm_memory_change *from;
 	struct memslot_change *changes;
 	struct xvm_memory_regions batch;
-	u32 failed = 0, i;
-	int ret = -EINVAL;
+	u32 failed, i;
+	int ret;
 
 	if (copy_from_user(&batch, arg, sizeof(batch)))
 		return -EFAULT;
+	failed = batch.nr;
+	ret = -EINVAL;
 	if (batch.flags || batch.pad || !batch.nr)
-		return -EINVAL;
+		goto report;
+	ret = -E2BIG;
 	if (batch.nr > MEMSLOT_MAX_BATCH)
-		return -E2BIG;
+		goto report;
 
 	from = vmemdup_user(u64_to_user_ptr(batch.regions),
 			    array_size(batch.nr, sizeof(*from)));
-	if (IS_ERR(from))
-		return PTR_ERR(from);
+	ret = PTR_ERR_OR_ZERO(from);
+	if (ret)
+		goto report;
 	changes = kvmalloc_array(batch.nr, sizeof(*changes), GFP_KERNEL_ACCOUNT);
-	if (!changes) {
-		ret = -ENOMEM;
-		goto out;
-	}
+	ret = -ENOMEM;
+	if (!changes)
+		goto free_from;
+	ret = -EINVAL;
 	for (i = 0; i < batch.nr; i++) {
-		const struct kvm_userspace_memory_region *r = &from[i].region;
-
-		failed = i;
-		if (from[i].pad ||
-		    (from[i].op == XVM_MEMORY_DELETE ? r->memory_size != 0 :
-		     from[i].op != XVM_MEMORY_SET || !r->memory_size))
-			goto report;
-		changes[i] = (struct memslot_change) {
-			.as_id = r->slot >> 16,
-			.id = r->slot & 0xffff,
-			.flags = r->flags,
-			.gpa = r->guest_phys_addr,
-			.size = r->memory_size,
-			.hva = r->userspace_addr,
-		};
+		if (!batch_entry_ok(&from[i])) {
+			failed = i;
+			goto free_changes;
+		}
+		changes[i] = to_change(&from[i].region);
 	}
-	mutex_lock(&xvm->memslots.lock);
-	ret = memslots_update(&xvm->memslots, changes, batch.nr, &failed);
-	mutex_unlock(&xvm->memslots.lock);
+	ret = update_slots(xvm, changes, batch.nr, &failed);
+free_changes:
+	kvfree(changes);
+free_from:
+	kvfree(from);
 report:
 	if (ret && put_user(failed, &arg->failed_index))
 		ret = -EFAULT;
-out:
-	kvfree(changes);
-	kvfree(from);
 	return ret;
 }
 

@@ -49,9 +49,9 @@ struct xvm {
 	struct xvm_arch arch;
 };
 
-/* Where a vCPU's thread is, as seen by who wants its attention (tlb.c, xvm_vcpu_kick). */
+/* Where a vCPU's thread is, as seen by who wants its attention (tlb.c). */
 enum xvm_vcpu_mode {
-	XVM_OUTSIDE_GUEST,	/* it will look at its requests before it enters */
+	XVM_OUTSIDE_GUEST,	/* it will look at what changed before it enters */
 	XVM_IN_GUEST,		/* an IPI is needed */
 };
 
@@ -63,7 +63,6 @@ struct xvm_vcpu {
 
 	int mode;			/* enum xvm_vcpu_mode */
 	int cpu;			/* where it runs while IN_GUEST */
-	unsigned long requests;		/* XVM_REQ_* bits */
 	wait_queue_head_t wait;		/* sleeps here when halted */
 
 	struct kvm_run *run;		/* shared with user space: read once, never trust */
@@ -78,11 +77,6 @@ struct xvm_vcpu {
 	struct xvm_vcpu_arch arch;
 };
 
-/* Requests: set with xvm_vcpu_request, consumed by the vCPU's own thread before it enters. */
-enum xvm_request {
-	XVM_REQ_EVENT,			/* look at interrupts and exceptions again */
-};
-
 /* vm.c */
 struct xvm *xvm_get(struct xvm *xvm);
 void xvm_put(struct xvm *xvm);
@@ -92,12 +86,6 @@ long xvm_check_extension(struct xvm *xvm, long ext);	/* xvm: NULL for the system
 /* vcpu.c */
 int xvm_create_vcpu(struct xvm *xvm, unsigned long id);
 void xvm_destroy_vcpus(struct xvm *xvm);
-void xvm_vcpu_kick(struct xvm_vcpu *vcpu);
-
-static inline void xvm_vcpu_request(struct xvm_vcpu *vcpu, enum xvm_request req)
-{
-	set_bit(req, &vcpu->requests);
-}
 
 /* Entries appear before the count that covers them, and never go while the VM lives. */
 #define xvm_for_each_vcpu(i, vcpu, xvm)						\

@@ -3,6 +3,7 @@
  * A guest touched a physical address that its tables don't map (or not for
  * this access): find slot and host page, install the leaf.
  */
+#include <linux/mm.h>
 #include <linux/sched/signal.h>
 
 #include "../observe/trace.h"
@@ -108,6 +109,12 @@ static int install(struct xvm_vcpu *vcpu, struct fault *fault, struct xvm_hostma
 	case XVM_MAP_BLOCKED:
 		break;
 	}
+	/*
+	 * The guest may write it at any time from now on.  Under the lock: who
+	 * cleans the page zaps the leaf first, and so comes before or after this.
+	 */
+	if (ret == XVM_FAULT_FIXED && map->writable && map->page && !PageReserved(map->page))
+		set_page_dirty(map->page);
 unlock:
 	read_unlock(&xvm->mmu.lock);
 	return ret;

@@ -109,10 +109,6 @@ int xvm_hostmap_get(unsigned long hva, bool write, struct xvm_hostmap *map)
 
 void xvm_hostmap_put(struct xvm_hostmap *map)
 {
-	if (!map->page)
-		return;
-	/* From now on the guest may write it at any time. */
-	if (map->writable && !PageReserved(map->page))
-		set_page_dirty(map->page);
-	put_page(map->page);
+	if (map->page)
+		put_page(map->page);
 }

@@ -42,6 +42,7 @@ struct xvm_mmu_cache {
  */
 struct xvm_zap_queue {
 	struct list_head detached;		/* mmu.lock */
+	unsigned int nr_detached;		/* mmu.lock */
 	spinlock_t lock;
 	struct list_head freeable;		/* lock */
 	unsigned int nr_freeable;		/* roots of subtrees on freeable; lock */
@@ -62,7 +63,7 @@ struct xvm_mmu {
 	unsigned long hva_start, hva_last;	/* union of the active ones, inclusive */
 	bool frozen;
 	u64 frozen_start, frozen_end;		/* gfns, end exclusive */
-	bool flush_due;				/* the update being made has zapped something */
+	bool flush_due;				/* translations were removed and not yet flushed */
 
 	/* Bumped by every flush request: a vCPU that has seen less flushes when it enters. */
 	atomic64_t tlb_gen;
@@ -87,11 +88,14 @@ enum xvm_fault_result {
 
 /* tdp.c */
 int xvm_mmu_init(struct xvm *xvm);			/* binds to current->mm */
-void xvm_mmu_destroy(struct xvm *xvm);			/* nobody can reach the VM any more */
+void xvm_mmu_destroy(struct xvm *xvm);			/* after xvm_mmu_notifier_unregister() */
 u64 xvm_mmu_root(struct xvm *xvm);			/* physical address for the nested CR3 */
-/* Lock held for writing.  True if any translation was there: a flush is due. */
-bool xvm_mmu_zap_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn);
-/* Lock held for writing.  Flush after zaps: what they cut off may be freed from here on. */
+/*
+ * Lock held for writing.  What was mapped may still be used until the flush,
+ * by whoever does it: nobody may rely on a range being unmapped before.
+ */
+void xvm_mmu_zap_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn);
+/* Lock held for writing.  The flush that zaps made due, if any; what they cut off may be freed. */
 void xvm_mmu_zap_flush(struct xvm *xvm);
 /* No lock held, may sleep.  After a zap by a thread that can make others wait for memory. */
 void xvm_mmu_zap_throttle(struct xvm *xvm);

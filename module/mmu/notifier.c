@@ -26,21 +26,19 @@ bool xvm_mmu_retry(struct xvm *xvm, unsigned long seq, u64 gfn, unsigned long hv
 	return mmu->invalidate_seq != seq;
 }
 
-/* Zap what the slots map of [start, last].  Returns true if a flush is due. */
-static bool zap_hva_range(struct xvm *xvm, unsigned long start, unsigned long last)
+/* Zap what the slots map of [start, last]. */
+static void zap_hva_range(struct xvm *xvm, unsigned long start, unsigned long last)
 {
 	struct memslot_set *set = memslots_active(&xvm->memslots, 0);
 	struct memslot *slot;
-	bool flush = false;
 
 	memslot_for_each_hva(slot, set, start, last) {
 		unsigned long from = max(start, slot->hva);
 		unsigned long to = min(last, memslot_last_hva(slot));
 
-		flush |= xvm_mmu_zap_range(xvm, memslot_hva_to_gfn(slot, from),
-					   memslot_hva_to_gfn(slot, to) + 1);
+		xvm_mmu_zap_range(xvm, memslot_hva_to_gfn(slot, from),
+				  memslot_hva_to_gfn(slot, to) + 1);
 	}
-	return flush;
 }
 
 static int invalidate_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
@@ -59,8 +57,9 @@ static int invalidate_start(struct mmu_notifier *mn, const struct mmu_notifier_r
 		mmu->hva_start = min(mmu->hva_start, range->start);
 		mmu->hva_last = max(mmu->hva_last, last);
 	}
-	if (zap_hva_range(xvm, range->start, last))
-		xvm_mmu_zap_flush(xvm);
+	zap_hva_range(xvm, range->start, last);
+	/* Also for what a slot update has removed of this range, and not flushed yet. */
+	xvm_mmu_zap_flush(xvm);
 	write_unlock(&mmu->lock);
 
 	memslots_read_unlock_shared(&xvm->memslots, idx);
@@ -72,9 +71,9 @@ static void invalidate_end(struct mmu_notifier *mn, const struct mmu_notifier_ra
 	struct xvm *xvm = container_of(mn, struct xvm, mmu.notifier);
 
 	write_lock(&xvm->mmu.lock);
-	WRITE_ONCE(xvm->mmu.invalidate_seq, xvm->mmu.invalidate_seq + 1);
 	/* Pairs with the read barrier in fault.c: who reads the new sequence sees the new page. */
 	smp_wmb();
+	WRITE_ONCE(xvm->mmu.invalidate_seq, xvm->mmu.invalidate_seq + 1);
 	WARN_ON_ONCE(!xvm->mmu.notifiers_active);
 	xvm->mmu.notifiers_active--;
 	write_unlock(&xvm->mmu.lock);
@@ -86,8 +85,8 @@ static void release(struct mmu_notifier *mn, struct mm_struct *mm)
 	struct xvm *xvm = container_of(mn, struct xvm, mmu.notifier);
 
 	write_lock(&xvm->mmu.lock);
-	if (xvm_mmu_zap_range(xvm, 0, 1ULL << (52 - PAGE_SHIFT)))
-		xvm_mmu_zap_flush(xvm);
+	xvm_mmu_zap_range(xvm, 0, 1ULL << (52 - PAGE_SHIFT));
+	xvm_mmu_zap_flush(xvm);
 	write_unlock(&xvm->mmu.lock);
 }
 

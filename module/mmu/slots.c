@@ -18,7 +18,9 @@ static struct xvm *to_xvm(struct memslots *ms)
 
 static bool slots_check_hva(struct memslots *ms, u64 hva, u64 size)
 {
-	return hva == untagged_addr(hva) && access_ok((void __user *)(unsigned long)hva, size);
+	unsigned long plain = untagged_addr((unsigned long)hva);
+
+	return hva == plain && access_ok((void __user *)plain, size);
 }
 
 static int slots_prepare(struct memslots *ms, const struct memslot *old, struct memslot *new,
@@ -52,8 +54,7 @@ static void slots_zap(struct memslots *ms, const struct memslot *slot)
 	if (slot->as_id)
 		return;
 	write_lock(&xvm->mmu.lock);
-	if (xvm_mmu_zap_range(xvm, slot->base_gfn, memslot_end_gfn(slot)))
-		xvm->mmu.flush_due = true;
+	xvm_mmu_zap_range(xvm, slot->base_gfn, memslot_end_gfn(slot));
 	write_unlock(&xvm->mmu.lock);
 }
 
@@ -62,9 +63,7 @@ static void slots_flush(struct memslots *ms)
 	struct xvm *xvm = to_xvm(ms);
 
 	write_lock(&xvm->mmu.lock);
-	if (xvm->mmu.flush_due)
-		xvm_mmu_zap_flush(xvm);
-	xvm->mmu.flush_due = false;
+	xvm_mmu_zap_flush(xvm);
 	write_unlock(&xvm->mmu.lock);
 }
 
@@ -75,9 +74,9 @@ static void slots_thaw(struct memslots *ms, u16 as_id, u64 start_gfn, u64 end_gf
 	if (as_id)
 		return;
 	write_lock(&mmu->lock);
-	WRITE_ONCE(mmu->invalidate_seq, mmu->invalidate_seq + 1);
 	/* As at the end of a notifier: who reads the new sequence sees the new map. */
 	smp_wmb();
+	WRITE_ONCE(mmu->invalidate_seq, mmu->invalidate_seq + 1);
 	mmu->frozen = false;
 	write_unlock(&mmu->lock);
 	xvm_mmu_zap_throttle(to_xvm(ms));

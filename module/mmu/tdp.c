@@ -43,6 +43,7 @@ static void zap_detach(void *ctx, u64 *table, unsigned int level)
 	lockdep_assert_held_write(&xvm->mmu.lock);
 	set_page_private(page, level);
 	list_add_tail(&page->lru, &xvm->mmu.zapped.detached);
+	xvm->mmu.zapped.nr_detached++;
 }
 
 static u64 table_to_phys(u64 *table)
@@ -128,33 +129,31 @@ static void zap_worker(struct work_struct *work)
 	free_zapped(container_of(work, struct xvm, mmu.zapped.work));
 }
 
-bool xvm_mmu_zap_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn)
+void xvm_mmu_zap_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn)
 {
 	struct xvm_pgtable_count count = {};
-	bool any;
 
 	lockdep_assert_held_write(&xvm->mmu.lock);
-	any = xvm_pgtable_unmap(&xvm->mmu.pgt, start_gfn, end_gfn, xvm, &count);
+	xvm->mmu.flush_due |= xvm_pgtable_unmap(&xvm->mmu.pgt, start_gfn, end_gfn, xvm, &count);
 	count_zapped(xvm, &count);
 	trace_xvm_zap(start_gfn, end_gfn);
-	return any;
 }
 
 void xvm_mmu_zap_flush(struct xvm *xvm)
 {
 	struct xvm_zap_queue *queue = &xvm->mmu.zapped;
-	struct page *page;
-	unsigned int nr = 0;
 
 	lockdep_assert_held_write(&xvm->mmu.lock);
+	if (!xvm->mmu.flush_due)
+		return;
+	xvm->mmu.flush_due = false;
 	xvm_tlb_flush_vm(xvm);
 	if (list_empty(&queue->detached))
 		return;
-	list_for_each_entry(page, &queue->detached, lru)
-		nr++;
 	spin_lock(&queue->lock);
 	list_splice_tail_init(&queue->detached, &queue->freeable);
-	queue->nr_freeable += nr;
+	queue->nr_freeable += queue->nr_detached;
+	queue->nr_detached = 0;
 	spin_unlock(&queue->lock);
 	queue_work(system_unbound_wq, &queue->work);
 }
@@ -201,7 +200,6 @@ void xvm_mmu_destroy(struct xvm *xvm)
 	struct xvm_mmu *mmu = &xvm->mmu;
 	struct xvm_pgtable_count count = {};
 
-	xvm_mmu_notifier_unregister(xvm);
 	flush_work(&mmu->zapped.work);
 	/* No vCPU is left to walk these, and their ASID's entries are flushed before it is reused. */
 	free_subtrees(xvm, &mmu->zapped.detached);

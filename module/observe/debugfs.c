@@ -117,9 +117,10 @@ void xvm_observe_vm_create(struct xvm *xvm, int fd)
 	mutex_lock(&name_lock);
 	/* A VM can outlive its descriptor, whose number then goes to another. */
 	taken = debugfs_lookup(name, debugfs_root);
-	dput(taken);
 	if (!taken)
 		observe->dir = debugfs_create_dir(name, debugfs_root);
+	else if (!IS_ERR(taken))
+		dput(taken);
 	mutex_unlock(&name_lock);
 	if (IS_ERR_OR_NULL(observe->dir))
 		return;

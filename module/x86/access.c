@@ -53,6 +53,21 @@ static int copy_out(struct xvm_vcpu *vcpu, unsigned long hva, const void *buf, u
 	return copy_to_user_nofault((void __user *)hva, buf, len);
 }
 
+/* Whoever makes many accesses in a row holds one read section over them all. */
+bool xvm_access_begin(struct xvm_vcpu *vcpu)
+{
+	if (memslots_read_locked(&vcpu->slots_reader))
+		return false;
+	memslots_read_lock(&vcpu->xvm->memslots, &vcpu->slots_reader);
+	return true;
+}
+
+void xvm_access_end(struct xvm_vcpu *vcpu, bool began)
+{
+	if (began)
+		memslots_read_unlock(&vcpu->xvm->memslots, &vcpu->slots_reader);
+}
+
 /* Each page of an access lies in whatever slot it lies in. */
 static unsigned int in_page(u64 gpa, unsigned int len)
 {
@@ -61,9 +76,9 @@ static unsigned int in_page(u64 gpa, unsigned int len)
 
 int xvm_read_gpa(struct xvm_vcpu *vcpu, u64 gpa, void *buf, unsigned int len)
 {
+	bool began = xvm_access_begin(vcpu);
 	int err = 0;
 
-	memslots_read_lock(&vcpu->xvm->memslots, &vcpu->slots_reader);
 	while (len && !err) {
 		unsigned int n = in_page(gpa, len);
 		unsigned long hva;
@@ -75,29 +90,37 @@ int xvm_read_gpa(struct xvm_vcpu *vcpu, u64 gpa, void *buf, unsigned int len)
 		buf += n;
 		len -= n;
 	}
-	memslots_read_unlock(&vcpu->xvm->memslots, &vcpu->slots_reader);
+	xvm_access_end(vcpu, began);
+	return err;
+}
+
+/* A copy that fails may have written some of it. */
+static int write_page(struct xvm_vcpu *vcpu, u64 gpa, unsigned long hva, const void *buf,
+		      unsigned int len)
+{
+	int err = copy_out(vcpu, hva, buf, len);
+
+	mark_dirty(vcpu, gpa);
 	return err;
 }
 
 int xvm_write_gpa(struct xvm_vcpu *vcpu, u64 gpa, const void *buf, unsigned int len)
 {
+	bool began = xvm_access_begin(vcpu);
 	int err = 0;
 
-	memslots_read_lock(&vcpu->xvm->memslots, &vcpu->slots_reader);
 	while (len && !err) {
 		unsigned int n = in_page(gpa, len);
 		unsigned long hva;
 
 		err = gpa_to_hva(vcpu, gpa, true, &hva);
 		if (!err)
-			err = copy_out(vcpu, hva, buf, n);
-		if (!err)
-			mark_dirty(vcpu, gpa);
+			err = write_page(vcpu, gpa, hva, buf, n);
 		gpa += n;
 		buf += n;
 		len -= n;
 	}
-	memslots_read_unlock(&vcpu->xvm->memslots, &vcpu->slots_reader);
+	xvm_access_end(vcpu, began);
 	return err;
 }
 
@@ -136,10 +159,10 @@ fault:
 
 int xvm_cmpxchg_gpa(struct xvm_vcpu *vcpu, u64 gpa, u64 old, u64 new, unsigned int size)
 {
+	bool began = xvm_access_begin(vcpu);
 	unsigned long hva;
 	int err;
 
-	memslots_read_lock(&vcpu->xvm->memslots, &vcpu->slots_reader);
 	err = gpa_to_hva(vcpu, gpa, true, &hva);
 	if (!err) {
 		if (vcpu->arch.in_section)
@@ -150,7 +173,7 @@ int xvm_cmpxchg_gpa(struct xvm_vcpu *vcpu, u64 gpa, u64 old, u64 new, unsigned i
 		if (!err)
 			mark_dirty(vcpu, gpa);
 	}
-	memslots_read_unlock(&vcpu->xvm->memslots, &vcpu->slots_reader);
+	xvm_access_end(vcpu, began);
 	return err;
 }
 
@@ -197,6 +220,7 @@ int xvm_fetch_insn(struct xvm_vcpu *vcpu, u8 *buf, unsigned int max)
 {
 	u32 access = XVM_GPT_FETCH | (xvm_vendor->get_cpl(vcpu) == 3 ? XVM_GPT_USER : 0);
 	u64 linear = xvm_linear_rip(vcpu);
+	bool began = xvm_access_begin(vcpu);
 	unsigned int got = 0;
 
 	while (got < max) {
@@ -209,6 +233,7 @@ int xvm_fetch_insn(struct xvm_vcpu *vcpu, u8 *buf, unsigned int max)
 		got += n;
 		linear += n;
 	}
+	xvm_access_end(vcpu, began);
 	/* An instruction at the end of a page need not have a next page. */
 	return got ? got : -EFAULT;
 }

@@ -16,7 +16,6 @@
 
 struct xvm;
 struct xvm_vcpu;
-struct file;
 
 enum xvm_reg {
 	XVM_RAX, XVM_RCX, XVM_RDX, XVM_RBX, XVM_RSP, XVM_RBP, XVM_RSI, XVM_RDI,
@@ -32,8 +31,6 @@ enum xvm_seg {
 struct xvm_arch {
 	bool irqchip;			/* KVM_CREATE_IRQCHIP was called; under xvm->lock */
 	unsigned int bsp_id;		/* vCPU that starts runnable */
-	u64 identity_map_addr;
-	unsigned long tss_addr;
 	u32 default_tsc_khz;
 	bool tsc_started;		/* the offset is set: by the first vCPU */
 	bool tsc_written;		/* by user space */
@@ -42,10 +39,7 @@ struct xvm_arch {
 	bool exception_payload;
 	bool triple_fault_event;
 	bool exit_on_emulation_error;
-	u64 disabled_quirks;
-	bool x2apic_api;
 	u32 max_vcpu_id;
-	bool hlt_in_guest;
 };
 
 /* An event waiting to be delivered to the guest. */
@@ -137,6 +131,7 @@ struct xvm_vcpu_arch {
 	struct preempt_notifier preempt_notifier;
 	bool loaded;			/* on the CPU that its thread is on; preemption off */
 	struct xvm_io io;
+	struct xvm_emulation *emulation;	/* emulator.c; made at its first use */
 	bool in_section;		/* preemption is off: no sleeping */
 
 	bool last_ran;			/* has been run once: its CPUID is settled */
@@ -149,6 +144,7 @@ struct xvm_vcpu_arch {
 	u8 maxphyaddr;
 
 	u64 xcr0;
+	bool xcr0_loaded;		/* around the world switch */
 	u64 *fpu;			/* XSAVE area, see fpu.c */
 	u32 pkru;
 	u32 host_pkru;			/* around the world switch */

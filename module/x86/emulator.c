@@ -13,6 +13,22 @@
 /* Iterations of a repeated string instruction before the guest may take an interrupt. */
 #define MAX_ITERATIONS	64
 
+/* What a linear page translated to, for one kind of access. */
+struct translation {
+	u64 page;
+	u64 gpa;
+	u32 access;
+	bool valid;
+};
+
+/* The instruction under emulation; kept while it waits for user space. */
+struct xvm_emulation {
+	struct xvm_emul e;
+	bool waiting;
+	struct translation last;	/* good for this instruction */
+	u8 burst[PAGE_SIZE];
+};
+
 static struct xvm_vcpu *emul_vcpu(struct xvm_emul *e)
 {
 	return e->vcpu;
@@ -29,6 +45,7 @@ static int raise_page_fault(struct xvm_emul *e, u64 linear, u32 error)
 
 static int translate(struct xvm_emul *e, u64 linear, u32 access, u64 *gpa)
 {
+	struct translation *last = &container_of(e, struct xvm_emulation, e)->last;
 	struct xvm_gpt_result res;
 	int ret;
 
@@ -38,6 +55,10 @@ static int translate(struct xvm_emul *e, u64 linear, u32 access, u64 *gpa)
 		access |= XVM_GPT_USER;
 	if (e->rflags & X86_EFLAGS_AC)
 		access |= XVM_GPT_AC;
+	if (last->valid && last->page == (linear & PAGE_MASK) && last->access == access) {
+		*gpa = last->gpa | offset_in_page(linear);
+		return EMUL_OK;
+	}
 	ret = xvm_translate(emul_vcpu(e), linear, access | XVM_GPT_SET_AD, &res);
 	if (ret == XVM_GPT_FAULT)
 		return raise_page_fault(e, linear, res.error_code);
@@ -53,6 +74,12 @@ static int translate(struct xvm_emul *e, u64 linear, u32 access, u64 *gpa)
 			error |= XVM_PF_USER;
 		return raise_page_fault(e, linear, error);
 	}
+	*last = (struct translation) {
+		.page = linear & PAGE_MASK,
+		.gpa = res.gpa & PAGE_MASK,
+		.access = access,
+		.valid = true,
+	};
 	*gpa = res.gpa;
 	return EMUL_OK;
 }
@@ -311,12 +338,6 @@ static int unhandled(struct xvm_vcpu *vcpu, const struct xvm_emul *e)
 	return xvm_internal_error(vcpu, e->insn, e->insn_avail);
 }
 
-/* The size of struct xvm_emul and of the burst page are too much for the stack. */
-struct emulation {
-	struct xvm_emul e;
-	u8 burst[PAGE_SIZE];
-};
-
 static int emulate_one(struct xvm_vcpu *vcpu, struct xvm_emul *e)
 {
 	int ret;
@@ -330,24 +351,33 @@ static int emulate_one(struct xvm_vcpu *vcpu, struct xvm_emul *e)
 	return ret;
 }
 
-static int emulate(struct xvm_vcpu *vcpu, struct xvm_emul *e)
+/* Decoded: go on until it is done, or needs somebody else. */
+static int execute(struct xvm_vcpu *vcpu, struct xvm_emul *e)
 {
 	unsigned int n = 0;
 	int ret;
 
-	ret = xvm_emul_decode(e);
-	if (ret == EMUL_OK) {
-		do {
-			e->committed = false;
-			ret = emulate_one(vcpu, e);
-		} while (ret == EMUL_OK && e->again && ++n < MAX_ITERATIONS);
-	}
+	do {
+		e->committed = false;
+		ret = emulate_one(vcpu, e);
+	} while (((ret == EMUL_OK && e->again) || ret == EMUL_RETRY) && ++n < MAX_ITERATIONS);
+	return ret;
+}
+
+static int finish(struct xvm_vcpu *vcpu, struct xvm_emulation *em, int ret)
+{
+	struct xvm_emul *e = &em->e;
+
 	switch (ret) {
-	case EMUL_OK:
 	case EMUL_RETRY:
+		/* The guest executes it anew: what was answered so far is not for that. */
+		vcpu->arch.io.nr_reads = 0;
+		return 1;
+	case EMUL_OK:
 		return 1;
 	case EMUL_EXIT:
 		/* A write or OUT that is committed hands its data out, a read waits for it. */
+		em->waiting = !e->committed;
 		return e->committed && vcpu->arch.io.nr_writes ? xvm_mmio_exit(vcpu) : 0;
 	case EMUL_FAULT:
 		vcpu->arch.io.nr_reads = 0;
@@ -359,19 +389,54 @@ static int emulate(struct xvm_vcpu *vcpu, struct xvm_emul *e)
 	}
 }
 
+static int emulate(struct xvm_vcpu *vcpu, bool again)
+{
+	struct xvm_emulation *em = vcpu->arch.emulation;
+	int ret = EMUL_OK;
+	bool began;
+
+	if (!em) {
+		em = kmalloc(sizeof(*em), GFP_KERNEL_ACCOUNT);
+		if (!em)
+			return -ENOMEM;
+		em->waiting = false;
+		vcpu->arch.emulation = em;
+	}
+
+	began = xvm_access_begin(vcpu);
+	if (!again || !em->waiting) {
+		em->last.valid = false;
+		emul_init(vcpu, &em->e);
+		em->e.burst = em->burst;
+		em->e.burst_size = sizeof(em->burst);
+		ret = xvm_emul_decode(&em->e);
+	}
+	em->waiting = false;
+	if (ret == EMUL_OK)
+		ret = execute(vcpu, &em->e);
+	xvm_access_end(vcpu, began);
+	return finish(vcpu, em, ret);
+}
+
 int xvm_emulate(struct xvm_vcpu *vcpu)
 {
-	struct emulation *em = kmalloc(sizeof(*em), GFP_KERNEL_ACCOUNT);
-	int ret;
+	return emulate(vcpu, false);
+}
 
-	if (!em)
-		return -ENOMEM;
-	emul_init(vcpu, &em->e);
-	em->e.burst = em->burst;
-	em->e.burst_size = sizeof(em->burst);
-	ret = emulate(vcpu, &em->e);
-	kfree(em);
-	return ret;
+int xvm_emulate_again(struct xvm_vcpu *vcpu)
+{
+	return emulate(vcpu, true);
+}
+
+void xvm_emulator_forget(struct xvm_vcpu *vcpu)
+{
+	if (vcpu->arch.emulation)
+		vcpu->arch.emulation->waiting = false;
+}
+
+void xvm_emulator_free(struct xvm_vcpu *vcpu)
+{
+	kfree(vcpu->arch.emulation);
 }
 
 void xvm_skip_to(struct xvm_vcpu *vcpu, u64 rip)

@@ -147,6 +147,9 @@ int xvm_set_vcpu_events(struct xvm_vcpu *vcpu, const struct kvm_vcpu_events *in)
 	if ((in->exception.injected || pending) &&
 	    (in->exception.nr > 31 || in->exception.nr == 2))
 		return -EINVAL;
+	/* It goes to DR6, whose upper half is reserved. */
+	if (has_payload && in->exception.nr == VEC_DB && in->exception_payload >> 32)
+		return -EINVAL;
 	/* There is no SMM here to be in. */
 	if ((in->flags & KVM_VCPUEVENT_VALID_SMM) && (in->smi.smm || in->smi.pending))
 		return -EINVAL;

@@ -136,10 +136,20 @@ void xvm_fpu_reset(struct xvm_vcpu *vcpu, bool init)
 	vcpu->arch.pkru = 0;
 }
 
+/* Some CPUs restore the x87 pointers only with an exception pending: leave no one's to find. */
+static void hide_x87_pointers(void)
+{
+	static const u32 zero;
+
+	if (boot_cpu_has_bug(X86_BUG_FXSAVE_LEAK))
+		asm volatile("fnclex; emms; fildl %0" : : "m"(zero));
+}
+
 void xvm_fpu_section_enter(struct xvm_vcpu *vcpu)
 {
 	kernel_fpu_begin();
 	vcpu->arch.in_section = true;
+	hide_x87_pointers();
 	xrstor(vcpu->arch.fpu);
 }
 
@@ -152,9 +162,10 @@ void xvm_fpu_section_leave(struct xvm_vcpu *vcpu)
 
 void xvm_fpu_load_guest_xcr0(struct xvm_vcpu *vcpu)
 {
-	u64 cr4 = xvm_vendor->get_cr4(vcpu);
-
-	if ((cr4 & X86_CR4_OSXSAVE) && vcpu->arch.xcr0 != host_xcr0)
+	/* Decided once: after some exits the guest's registers can't be asked. */
+	vcpu->arch.xcr0_loaded = (xvm_vendor->get_cr4(vcpu) & X86_CR4_OSXSAVE) &&
+				 vcpu->arch.xcr0 != host_xcr0;
+	if (vcpu->arch.xcr0_loaded)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->arch.xcr0);
 	/* Guests have no supervisor states; XSAVES can't be intercepted. */
 	if (host_xss)
@@ -168,8 +179,6 @@ void xvm_fpu_load_guest_xcr0(struct xvm_vcpu *vcpu)
 
 void xvm_fpu_load_host_xcr0(struct xvm_vcpu *vcpu)
 {
-	u64 cr4 = xvm_vendor->get_cr4(vcpu);
-
 	if (host_pke) {
 		/* Without CR4.PKE or XCR0.PKRU the guest could not change it. */
 		vcpu->arch.pkru = rdpkru_raw();
@@ -178,7 +187,7 @@ void xvm_fpu_load_host_xcr0(struct xvm_vcpu *vcpu)
 	}
 	if (host_xss)
 		xvm_wrmsr(MSR_IA32_XSS, host_xss);
-	if ((cr4 & X86_CR4_OSXSAVE) && vcpu->arch.xcr0 != host_xcr0)
+	if (vcpu->arch.xcr0_loaded)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, host_xcr0);
 }
 
@@ -248,8 +257,8 @@ int xvm_get_xsave(struct xvm_vcpu *vcpu, void *buf, u32 size)
 	materialize(vcpu, XFEATURE_MASK_FP);
 	materialize(vcpu, XFEATURE_MASK_SSE);
 	memset(buf, 0, size);
-	memcpy(buf, vcpu->arch.fpu, min(size, xsave_size));
 	legacy(vcpu)->mxcsr_mask = mxcsr_mask;
+	memcpy(buf, vcpu->arch.fpu, min(size, xsave_size));
 	if (pkru_offset && pkru_offset + 4 <= size) {
 		*(u32 *)(buf + pkru_offset) = vcpu->arch.pkru;
 		out[XSTATE_BV] |= XFEATURE_MASK_PKRU;

@@ -238,6 +238,10 @@ static int lmsw(struct xvm_vcpu *vcpu, struct insn *insn)
 	if ((modrm >> 6) != 3)
 		return xvm_internal_error(vcpu, insn->bytes, insn->got);
 	val = vcpu->arch.regs[(modrm & 7) | (insn->rex & 1 ? 8 : 0)];
+	if (((modrm >> 3) & 7) != 4 && (((modrm >> 3) & 7) != 6 || xvm_vendor->get_cpl(vcpu))) {
+		xvm_queue_gp(vcpu);
+		return 1;
+	}
 	if (((modrm >> 3) & 7) == 4) {		/* SMSW */
 		u64 *reg = &vcpu->arch.regs[(modrm & 7) | (insn->rex & 1 ? 8 : 0)];
 
@@ -258,6 +262,11 @@ int xvm_emulate_crdr(struct xvm_vcpu *vcpu)
 
 	if (read_opcode(vcpu, &insn) || !insn.two_byte)
 		return xvm_skip_failed(vcpu);
+	/* These bytes need not be those that exited: another thread may have changed them. */
+	if (insn.opcode != 0x01 && xvm_vendor->get_cpl(vcpu)) {
+		xvm_queue_gp(vcpu);
+		return 1;
+	}
 	switch (insn.opcode) {
 	case 0x01:
 		return lmsw(vcpu, &insn);

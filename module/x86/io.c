@@ -196,6 +196,7 @@ int xvm_complete_io(struct xvm_vcpu *vcpu)
 	struct xvm_io *io = &vcpu->arch.io;
 	enum xvm_pending_io what = io->pending;
 	struct xvm_mmio_frag *frag;
+	int ret;
 
 	io->pending = XVM_IO_NONE;
 	if (what == XVM_IO_NONE)
@@ -215,11 +216,14 @@ int xvm_complete_io(struct xvm_vcpu *vcpu)
 		return complete_pio(vcpu, what == XVM_IO_PIO_IN);
 	case XVM_IO_STRING_IN:
 		io->string_done = true;
-		return xvm_emulate(vcpu);
+		ret = xvm_emulate_again(vcpu);
+		/* Whether it was taken or the instruction ended otherwise: it answers no other. */
+		io->string_done = false;
+		return ret;
 	case XVM_IO_MMIO_READ:
 		frag = &io->reads[io->nr_reads++];
 		memcpy(frag->data, vcpu->run->mmio.data, 8);
-		return xvm_emulate(vcpu);
+		return xvm_emulate_again(vcpu);
 	default:
 		return 1;
 	}

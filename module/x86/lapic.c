@@ -346,7 +346,7 @@ int xvm_lapic_get_state(struct xvm_vcpu *vcpu, struct kvm_lapic_state *state)
 	*reg(vcpu, APIC_PROCPRI) = processor_priority(vcpu);
 	memcpy(state->regs, vcpu->arch.lapic->regs, sizeof(state->regs));
 	/* User space that doesn't know of x2APIC ids looks for it where xAPIC has it. */
-	if (x2apic(vcpu) && !vcpu->xvm->arch.x2apic_api)
+	if (x2apic(vcpu))
 		*id <<= 24;
 	return 0;
 }
@@ -366,8 +366,6 @@ int xvm_lapic_set_state(struct xvm_vcpu *vcpu, const struct kvm_lapic_state *sta
 {
 	const struct xvm_lapic *new = (const struct xvm_lapic *)state->regs;
 
-	if (x2apic(vcpu) && vcpu->xvm->arch.x2apic_api && new->regs[APIC_ID / 4] != vcpu->id)
-		return -EINVAL;
 	if (has_work(new))
 		return -EINVAL;
 	memcpy(vcpu->arch.lapic->regs, new->regs, REGS_SIZE);

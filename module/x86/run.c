@@ -34,12 +34,14 @@ static bool must_leave(void)
 	return softirq_count() && local_softirq_pending();
 }
 
-/* Events that the guest gets at its next entry take precedence over none, so nothing to do here. */
+/* Would an interrupt be delivered at the next entry? */
 static bool interrupt_allowed(struct xvm_vcpu *vcpu)
 {
-	return (vcpu->arch.rflags & X86_EFLAGS_IF) && !vcpu->arch.events.interrupt.injected &&
-	       !vcpu->arch.events.exception.pending &&
-	       !(xvm_vendor->get_interrupt_shadow(vcpu));
+	const struct xvm_events *ev = &vcpu->arch.events;
+
+	return (vcpu->arch.rflags & X86_EFLAGS_IF) && !ev->interrupt.injected &&
+	       !ev->exception.pending && !ev->exception.injected && !ev->nmi.injected &&
+	       !xvm_vendor->get_interrupt_shadow(vcpu);
 }
 
 static bool window_open(struct xvm_vcpu *vcpu)
@@ -48,7 +50,7 @@ static bool window_open(struct xvm_vcpu *vcpu)
 	       interrupt_allowed(vcpu);
 }
 
-/* IRQs off.  Pairs with tlb.c and xvm_vcpu_kick(): they see us in the guest, or we see what they did. */
+/* IRQs off.  Pairs with tlb.c: they see us in the guest, or we see what they did. */
 static bool publish_entry(struct xvm_vcpu *vcpu)
 {
 	u64 gen;
@@ -59,7 +61,6 @@ static bool publish_entry(struct xvm_vcpu *vcpu)
 	if (gen == vcpu->arch.tlb_gen)
 		return false;
 	vcpu->arch.tlb_gen = gen;
-	vcpu->stat.tlb_flush++;
 	return true;
 }
 
@@ -131,7 +132,7 @@ static enum xvm_exit_result run_section(struct xvm_vcpu *vcpu)
 			break;
 		local_irq_disable();
 		flush = publish_entry(vcpu);
-		if (must_leave() || READ_ONCE(vcpu->requests)) {
+		if (must_leave()) {
 			/* What it said it had flushed, it has not. */
 			if (flush)
 				vcpu->arch.tlb_gen = 0;
@@ -139,6 +140,7 @@ static enum xvm_exit_result run_section(struct xvm_vcpu *vcpu)
 			local_irq_enable();
 			break;
 		}
+		vcpu->stat.tlb_flush += flush;
 		/* The guest may run for long: it is a quiescent state for RCU. */
 		rcu_note_context_switch(false);
 		trace_xvm_entry(vcpu, vcpu->arch.rip);
@@ -183,15 +185,16 @@ static int wait_until_runnable(struct xvm_vcpu *vcpu)
 
 /*
  * Work that is done on the way to user space.  A signal is user space's to
- * hear of.  Other work is not: the ioctl is restarted after it, unseen.
+ * hear of.  Other work is not: the ioctl is restarted after it, unseen, see
+ * vcpu_run() in vcpu.c.
  */
 static int leave_for_work(struct xvm_vcpu *vcpu)
 {
 	if (task_sigpending(current))
 		return exit_for_signal(vcpu);
 	if (signal_pending(current) || task_work_pending(current)) {
-		set_tsk_thread_flag(current, TIF_SIGPENDING);
-		return -ERESTARTNOINTR;
+		vcpu->run->exit_reason = KVM_EXIT_INTR;
+		return -ERESTARTNOHAND;
 	}
 	cond_resched();
 	return 1;
@@ -199,7 +202,8 @@ static int leave_for_work(struct xvm_vcpu *vcpu)
 
 static int run_once(struct xvm_vcpu *vcpu)
 {
-	clear_bit(XVM_REQ_EVENT, &vcpu->requests);
+	int ret;
+
 	if (vcpu->arch.mp_state != KVM_MP_STATE_RUNNABLE)
 		return wait_until_runnable(vcpu);
 	if (vcpu->arch.events.triple_fault) {
@@ -220,7 +224,13 @@ static int run_once(struct xvm_vcpu *vcpu)
 	case XVM_EXIT_LEAVE:
 		break;
 	}
-	return xvm_vendor->handle_exit_slow(vcpu);
+	ret = xvm_vendor->handle_exit_slow(vcpu);
+	/* An IPI or a timer that the local APIC here can't deliver: better said than lost. */
+	if (ret > 0 && vcpu->arch.lapic_unsupported) {
+		vcpu->arch.lapic_unsupported = false;
+		return xvm_internal_error(vcpu, NULL, 0);
+	}
+	return ret;
 }
 
 static void publish_state(struct xvm_vcpu *vcpu)

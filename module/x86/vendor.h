@@ -69,8 +69,6 @@ struct xvm_vendor_ops {
 	u32 (*get_interrupt_shadow)(struct xvm_vcpu *vcpu);	/* KVM_X86_SHADOW_INT_* */
 	void (*set_interrupt_shadow)(struct xvm_vcpu *vcpu, u32 mask);
 	void (*tsc_offset_changed)(struct xvm_vcpu *vcpu);
-	u64 cr4_supported;
-	u64 efer_supported;
 };
 
 extern const struct xvm_vendor_ops *xvm_vendor;

@@ -8,6 +8,11 @@
 #include "../../uapi/xvm.h"
 #include "x86.h"
 
+/* A section holds preemption off, and takes locks that sleep there. */
+#ifdef CONFIG_PREEMPT_RT
+#error "xvm does not support PREEMPT_RT kernels yet"
+#endif
+
 /* The fewest that KVM_SET_NR_MMU_PAGES takes: what KVM needs to make progress. */
 #define MIN_MMU_PAGES	64
 
@@ -97,7 +102,6 @@ int xvm_arch_vm_init(struct xvm *xvm, unsigned long type)
 	if (type)
 		return -EINVAL;
 	xvm->arch.default_tsc_khz = tsc_khz;
-	xvm->arch.identity_map_addr = 0xfffbc000;
 	return 0;
 }
 
@@ -159,6 +163,7 @@ static int create_irqchip(struct xvm *xvm)
 	return ret;
 }
 
+/* With nested paging nothing has to be put there: checked as KVM does, and forgotten. */
 static int set_identity_map_addr(struct xvm *xvm, u64 __user *arg)
 {
 	int ret = 0;
@@ -169,8 +174,6 @@ static int set_identity_map_addr(struct xvm *xvm, u64 __user *arg)
 	mutex_lock(&xvm->lock);
 	if (xvm->nr_vcpus)
 		ret = -EINVAL;
-	else
-		xvm->arch.identity_map_addr = addr;
 	mutex_unlock(&xvm->lock);
 	return ret;
 }
@@ -256,6 +259,7 @@ out_fpu:
 void xvm_arch_vcpu_destroy(struct xvm_vcpu *vcpu)
 {
 	kvfree(vcpu->arch.cpuid);
+	xvm_emulator_free(vcpu);
 	if (vcpu->arch.lapic)
 		xvm_lapic_destroy(vcpu);
 	xvm_vendor->vcpu_destroy(vcpu);
@@ -341,6 +345,8 @@ long xvm_arch_vcpu_ioctl(struct xvm_vcpu *vcpu, unsigned int cmd, unsigned long 
 {
 	void __user *arg = (void __user *)uarg;
 
+	/* What an instruction that waits for user space was decoded from may change here. */
+	xvm_emulator_forget(vcpu);
 	switch (cmd) {
 	case KVM_GET_REGS:
 		return OUT(struct kvm_regs, (xvm_get_regs(vcpu, val), 0));

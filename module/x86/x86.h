@@ -145,6 +145,8 @@ static inline void xvm_queue_ud(struct xvm_vcpu *vcpu)
  * these don't sleep, and fail where they would have to.
  */
 struct xvm_gpt_result;
+bool xvm_access_begin(struct xvm_vcpu *vcpu);
+void xvm_access_end(struct xvm_vcpu *vcpu, bool began);
 int xvm_read_gpa(struct xvm_vcpu *vcpu, u64 gpa, void *buf, unsigned int len);	/* -EFAULT: no memory */
 int xvm_write_gpa(struct xvm_vcpu *vcpu, u64 gpa, const void *buf, unsigned int len);
 /* 0; -EAGAIN: memory doesn't hold old; -EFAULT.  size: 1, 2, 4, 8, aligned to it */
@@ -156,6 +158,9 @@ int xvm_ioctl_translate(struct xvm_vcpu *vcpu, struct kvm_translation *tr);
 
 /* emulator.c: the instruction emulator bound to a vCPU.  1: go on, 0: exit, <0: errno */
 int xvm_emulate(struct xvm_vcpu *vcpu);
+int xvm_emulate_again(struct xvm_vcpu *vcpu);	/* user space has answered what it waited for */
+void xvm_emulator_forget(struct xvm_vcpu *vcpu);	/* a register or so was set */
+void xvm_emulator_free(struct xvm_vcpu *vcpu);
 void xvm_skip_to(struct xvm_vcpu *vcpu, u64 rip);
 int xvm_internal_error(struct xvm_vcpu *vcpu, const u8 *insn, unsigned int len);
 

@@ -15,13 +15,14 @@
  *    to user space) our ASID is scrubbed if somebody else has SVM enabled, so
  *    that what KVM finds under it is nothing.  Only VMRUN can flush a guest
  *    ASID, so a guest is run that cannot do anything: its nested root is an
- *    empty page, its first fetch faults, and not-present entries are never
- *    cached (5.5.2, 15.25.6).
+ *    empty page, so that its first fetch faults on the way to its own page
+ *    tables, and not-present entries are never cached (5.5.2, 15.25.6).
  *  - Where EFER.SVME is clear, nobody else has SVM enabled.  Who enables it later
  *    starts with a flush of all ASIDs: KVM's generations begin so.
  */
 #include <linux/io.h>
 #include <linux/mm.h>
+#include <asm/special_insns.h>
 
 #include "svm.h"
 
@@ -62,6 +63,13 @@ void xvm_asid_scrub(struct xvm_vcpu *vcpu)
 		.host_pa = page_to_phys(cpu->host),
 	};
 
+	/*
+	 * The host's own mode: what differs costs the switch time, and makes some
+	 * CPUs (and QEMU) throw away more than our ASID.
+	 */
+	vmcb->save.cr0 = read_cr0();
+	vmcb->save.cr4 = __read_cr4();
+	vmcb->save.efer = xvm_rdmsr(MSR_EFER);
 	vmcb->save.rip = 0;
 	xvm_svm_world(&sw);
 	/* The next entry may find KVM's under it. */

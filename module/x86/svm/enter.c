@@ -8,8 +8,10 @@
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <asm/debugreg.h>
+#include <asm/desc.h>
 #include <asm/nospec-branch.h>
 
+#include "../../compat/compat.h"
 #include "svm.h"
 
 static void clgi(void)
@@ -53,19 +55,58 @@ static void vmsave_host(struct page *page)
 	asm volatile("vmsave %0" : : "a"(page_to_phys(page)) : "memory");
 }
 
+/*
+ * The hidden part of LDTR came back from what load saved.  Another thread may
+ * have replaced the process's LDT since, and freed the old one: take it from
+ * the GDT anew, where the kernel has put what is right by now.
+ */
+static void reload_ldt(void)
+{
+#ifdef CONFIG_MODIFY_LDT_SYSCALL
+	if (current->mm && READ_ONCE(current->mm->context.ldt))
+		asm volatile("lldt %w0" : : "r"(GDT_ENTRY_LDT * 8));
+#endif
+}
+
+static unsigned long host_dr7(void)
+{
+	unsigned long dr7;
+
+	get_debugreg(dr7, 7);
+	return dr7;
+}
+
+/* #VMEXIT disables the host's breakpoints (15.6). */
+static void restore_dr7(unsigned long dr7)
+{
+	if (dr7 & (DR_GLOBAL_ENABLE_MASK | DR_LOCAL_ENABLE_MASK))
+		set_debugreg(dr7, 7);
+}
+
+/* Branch predictions that one guest trained must not steer the next. */
+static void isolate_predictions(struct xvm_svm *svm)
+{
+	if (!boot_cpu_has(X86_FEATURE_IBPB) ||
+	    this_cpu_read(xvm_svm_cpu.last_serial) == svm->serial)
+		return;
+	this_cpu_write(xvm_svm_cpu.last_serial, svm->serial);
+	xvm_wrmsr(MSR_IA32_PRED_CMD, PRED_CMD_IBPB);
+}
+
 void xvm_svm_load(struct xvm_vcpu *vcpu)
 {
 	struct xvm_svm *svm = to_svm(vcpu);
 	struct xvm_svm_host host;
 	unsigned long flags;
 
-	/* Nothing of it changes while the thread stays in the kernel on this CPU. */
+	/* Nothing of it changes while the thread stays in the kernel on this CPU, but for the LDT. */
 	local_irq_save(flags);
 	xvm_svm_begin(&host);
 	vmsave_host(this_cpu_read(xvm_svm_cpu.host));
 	xvm_svm_end(&host);
 	local_irq_restore(flags);
 
+	isolate_predictions(svm);
 	svm->last_cpu = smp_processor_id();
 	svm->entries_left = false;
 	vcpu->arch.tlb_gen = 0;
@@ -95,13 +136,17 @@ void xvm_svm_put(struct xvm_vcpu *vcpu)
 	if (boot_cpu_has(X86_FEATURE_RDTSCP) && xvm_rdmsr(MSR_TSC_AUX) != svm->host_tsc_aux)
 		xvm_wrmsr(MSR_TSC_AUX, svm->host_tsc_aux);
 
+	local_irq_save(flags);
 	if (svm->entries_left && (xvm_rdmsr(MSR_EFER) & EFER_SVME)) {
-		local_irq_save(flags);
+		unsigned long dr7 = host_dr7();
+
 		xvm_svm_begin(&host);
 		xvm_asid_scrub(vcpu);
+		restore_dr7(dr7);
 		xvm_svm_end(&host);
-		local_irq_restore(flags);
 	}
+	reload_ldt();
+	local_irq_restore(flags);
 }
 
 /*
@@ -197,7 +242,7 @@ void xvm_svm_enter(struct xvm_vcpu *vcpu, bool flush_tlb)
 		.host_pa = page_to_phys(this_cpu_read(xvm_svm_cpu.host)),
 	};
 	bool breakpoints = guest_breakpoints(vcpu);
-	unsigned long host_db[4], host_dr7;
+	unsigned long host_db[4], dr7 = host_dr7();
 	u64 tsc_ratio = SVM_TSC_RATIO_DEFAULT;
 	struct xvm_svm_host host;
 
@@ -207,7 +252,6 @@ void xvm_svm_enter(struct xvm_vcpu *vcpu, bool flush_tlb)
 		sw.switch_spec_ctrl = sw.guest_spec_ctrl != sw.host_spec_ctrl;
 	}
 	load_vmcb(vcpu, flush_tlb);
-	get_debugreg(host_dr7, 7);
 
 	xvm_svm_begin(&host);
 	xvm_fpu_load_guest_xcr0(vcpu);
@@ -228,15 +272,17 @@ void xvm_svm_enter(struct xvm_vcpu *vcpu, bool flush_tlb)
 
 	if (breakpoints)
 		load_breakpoints(host_db);
-	/* #VMEXIT disables the host's breakpoints, and leaves the guest's status (15.6). */
+	/* #VMEXIT leaves the guest's breakpoint status. */
 	if (svm->vmcb->save.dr6 != DR6_RESERVED)
 		set_debugreg(DR6_RESERVED, 6);
-	if (host_dr7 & (DR_GLOBAL_ENABLE_MASK | DR_LOCAL_ENABLE_MASK))
-		set_debugreg(host_dr7, 7);
+	restore_dr7(dr7);
 	if (tsc_ratio != SVM_TSC_RATIO_DEFAULT)
 		xvm_wrmsr(MSR_AMD64_TSC_RATIO, tsc_ratio);
 	xvm_fpu_load_host_xcr0(vcpu);
 	xvm_svm_end(&host);
+	/* The host's, taken by the guest's intercept: its handler has to run, on this very CPU. */
+	if (svm->vmcb->control.exit_code == SVM_EXIT_EXCP_BASE + 18)
+		xvm_host_machine_check();
 
 	save_vmcb(vcpu);
 }

@@ -71,6 +71,8 @@ enum xvm_exit_result xvm_svm_handle_exit(struct xvm_vcpu *vcpu)
 	case SVM_EXIT_NMI:
 	case SVM_EXIT_SMI:
 	case SVM_EXIT_INIT:
+	/* A machine check was the host's (15.12.15): handled on the way out. */
+	case SVM_EXIT_EXCP_BASE + 18:
 		return XVM_EXIT_RESUME;
 	case SVM_EXIT_NPF:
 		vcpu->stat.pf_taken++;
@@ -86,6 +88,26 @@ enum xvm_exit_result xvm_svm_handle_exit(struct xvm_vcpu *vcpu)
 	}
 }
 
+static bool delivering_event(const struct vmcb *vmcb)
+{
+	return vmcb->control.exit_int_info & SVM_EXITINTINFO_VALID;
+}
+
+/* An event whose stack or table is not memory: no instruction is at fault that could be emulated. */
+static int handle_delivery(struct xvm_vcpu *vcpu)
+{
+	const struct vmcb_control_area *control = &to_vmcb(vcpu)->control;
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	run->internal.suberror = KVM_INTERNAL_ERROR_DELIVERY_EV;
+	run->internal.ndata = 3;
+	run->internal.data[0] = control->exit_int_info;
+	run->internal.data[1] = control->exit_code;
+	run->internal.data[2] = control->exit_info_2;
+	return 0;
+}
+
 static int handle_npf(struct xvm_vcpu *vcpu)
 {
 	struct vmcb *vmcb = to_vmcb(vcpu);
@@ -93,6 +115,8 @@ static int handle_npf(struct xvm_vcpu *vcpu)
 	int ret;
 
 	ret = xvm_mmu_fault(vcpu, gpa, npf_access(vmcb));
+	if (ret == XVM_FAULT_EMULATE && delivering_event(vmcb))
+		return handle_delivery(vcpu);
 	if (ret == XVM_FAULT_EMULATE) {
 		vcpu->stat.pf_emulate++;
 		return xvm_emulate(vcpu);
@@ -212,16 +236,6 @@ static int handle_ac(struct xvm_vcpu *vcpu)
 	return 1;
 }
 
-/*
- * A machine check of the host's that came while a guest ran: its handler was
- * not called (15.12.15), so call it as the CPU would have.
- */
-static int handle_mc(struct xvm_vcpu *vcpu)
-{
-	xvm_host_machine_check();
-	return 1;
-}
-
 static int handle_iret(struct xvm_vcpu *vcpu)
 {
 	struct xvm_svm *svm = to_svm(vcpu);
@@ -278,6 +292,7 @@ int xvm_svm_handle_exit_slow(struct xvm_vcpu *vcpu)
 	case SVM_EXIT_READ_CR0:
 	case SVM_EXIT_WRITE_CR0:
 	case SVM_EXIT_CR0_SEL_WRITE:
+	case SVM_EXIT_READ_CR4:
 	case SVM_EXIT_WRITE_CR4:
 	case SVM_EXIT_READ_DR0 ... SVM_EXIT_READ_DR7:
 	case SVM_EXIT_WRITE_DR0 ... SVM_EXIT_WRITE_DR7:
@@ -292,8 +307,6 @@ int xvm_svm_handle_exit_slow(struct xvm_vcpu *vcpu)
 		return handle_db(vcpu);
 	case SVM_EXIT_EXCP_BASE + 17:
 		return handle_ac(vcpu);
-	case SVM_EXIT_EXCP_BASE + 18:
-		return handle_mc(vcpu);
 	case SVM_EXIT_IRET:
 		return handle_iret(vcpu);
 	case SVM_EXIT_RDPMC:

@@ -51,9 +51,14 @@ static void inject_nmi(struct xvm_vcpu *vcpu)
 	inject(to_vmcb(vcpu), 2, SVM_EVTINJ_TYPE_NMI, false, 0);
 	ev->nmi.injected = true;
 	ev->nmi.pending = false;
-	ev->nmi.masked = true;
-	svm_intercept(to_vmcb(vcpu), INTERCEPT_IRET);
 	vcpu->stat.nmi_injections++;
+}
+
+static void inject_interrupt(struct xvm_vcpu *vcpu)
+{
+	inject(to_vmcb(vcpu), vcpu->arch.events.interrupt.vector, SVM_EVTINJ_TYPE_INTR, false, 0);
+	to_svm(vcpu)->gave_irq = true;
+	vcpu->stat.irq_injections++;
 }
 
 /* An exit as soon as the guest can take an interrupt (15.21.4), for who waits for that. */
@@ -76,16 +81,24 @@ void xvm_svm_inject(struct xvm_vcpu *vcpu)
 	struct vmcb *vmcb = to_vmcb(vcpu);
 
 	vmcb->control.event_inj = 0;
+	to_svm(vcpu)->gave_irq = false;
 	if (ev->exception.injected || ev->exception.pending)
 		inject_exception(vcpu, &ev->exception);
 	else if (ev->nmi.injected)
 		inject(vmcb, 2, SVM_EVTINJ_TYPE_NMI, false, 0);
 	else if (ev->interrupt.injected)
-		inject(vmcb, ev->interrupt.vector, SVM_EVTINJ_TYPE_INTR, false, 0);
+		inject_interrupt(vcpu);
 	else if (ev->nmi.pending && can_take_nmi(vcpu))
 		inject_nmi(vcpu);
 
-	interrupt_window(vmcb, READ_ONCE(vcpu->run->request_interrupt_window));
+	if (ev->nmi.injected)
+		ev->nmi.masked = true;
+	/* Also for a state that user space has set. */
+	if (ev->nmi.masked && !to_svm(vcpu)->nmi_iret)
+		svm_intercept(vmcb, INTERCEPT_IRET);
+
+	interrupt_window(vmcb, !vcpu->arch.lapic &&
+			       READ_ONCE(vcpu->run->request_interrupt_window));
 }
 
 void xvm_svm_collect_events(struct xvm_vcpu *vcpu)
@@ -96,10 +109,10 @@ void xvm_svm_collect_events(struct xvm_vcpu *vcpu)
 	u8 vector = info & SVM_EXITINTINFO_VEC_MASK;
 
 	/* What was handed to the CPU has been delivered, unless it says otherwise below. */
-	if (ev->interrupt.injected)
-		vcpu->stat.irq_injections++;
 	ev->exception.injected = false;
-	ev->interrupt.injected = false;
+	/* An interrupt that had to wait behind another event is still to come. */
+	if (to_svm(vcpu)->gave_irq)
+		ev->interrupt.injected = false;
 	ev->nmi.injected = false;
 
 	/* NMIs are open again once the guest is past the IRET that was seen. */

@@ -149,8 +149,9 @@ u8 xvm_svm_get_cpl(struct xvm_vcpu *vcpu)
 
 /*
  * The guest runs cached whatever its CR0 says: CD would slow the whole core
- * down.  What it reads differs from the VMCB then, so reads exit; writes that
- * matter exit anyway (selective intercept).  TS and MP may change under us.
+ * down.  While what it sees differs from the VMCB, reads exit, and all writes:
+ * clearing CD changes nothing that the selective intercept could see.  Else
+ * writes that matter exit by that one; TS and MP may change under us.
  */
 #define CR0_HIDDEN	(X86_CR0_CD | X86_CR0_NW)
 
@@ -168,10 +169,13 @@ void xvm_svm_set_cr0(struct xvm_vcpu *vcpu, u64 val)
 
 	svm->cr0 = val | X86_CR0_ET;
 	vmcb->save.cr0 = svm->cr0 & ~(u64)CR0_HIDDEN;
-	if (val & CR0_HIDDEN)
+	if (val & CR0_HIDDEN) {
 		svm_intercept(vmcb, INTERCEPT_CR0_READ);
-	else
+		svm_intercept(vmcb, INTERCEPT_CR0_WRITE);
+	} else {
 		svm_no_intercept(vmcb, INTERCEPT_CR0_READ);
+		svm_no_intercept(vmcb, INTERCEPT_CR0_WRITE);
+	}
 
 	if ((vmcb->save.efer & EFER_LME) && (val & X86_CR0_PG))
 		vmcb->save.efer |= EFER_LMA;
@@ -193,12 +197,20 @@ void xvm_svm_set_cr3(struct xvm_vcpu *vcpu, u64 val)
 
 u64 xvm_svm_get_cr4(struct xvm_vcpu *vcpu)
 {
-	return to_vmcb(vcpu)->save.cr4;
+	return to_svm(vcpu)->cr4;
 }
 
+/* Without MCE a machine check of the host's would shut the guest down, and never be heard of. */
 void xvm_svm_set_cr4(struct xvm_vcpu *vcpu, u64 val)
 {
-	to_vmcb(vcpu)->save.cr4 = val;
+	struct xvm_svm *svm = to_svm(vcpu);
+
+	svm->cr4 = val;
+	svm->vmcb->save.cr4 = val | X86_CR4_MCE;
+	if (val & X86_CR4_MCE)
+		svm_no_intercept(svm->vmcb, INTERCEPT_CR4_READ);
+	else
+		svm_intercept(svm->vmcb, INTERCEPT_CR4_READ);
 	vcpu->arch.tlb_gen = 0;
 }
 

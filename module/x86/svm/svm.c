@@ -5,6 +5,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/io.h>
+#include <linux/mem_encrypt.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 
@@ -16,6 +17,8 @@
 DEFINE_PER_CPU(struct xvm_svm_cpu, xvm_svm_cpu);
 
 struct page *xvm_svm_iopm, *xvm_svm_msrpm;
+
+static atomic64_t last_serial;
 
 /* MSRs that VMRUN and VMLOAD give the guest its own copy of: no need to intercept. */
 static const u32 own_msrs[] = {
@@ -49,6 +52,7 @@ static int svm_vcpu_create(struct xvm_vcpu *vcpu)
 		return -ENOMEM;
 	}
 	svm->vmcb_pa = virt_to_phys(svm->vmcb);
+	svm->serial = atomic64_inc_return(&last_serial);
 	svm->last_cpu = -1;
 	vcpu->arch.vendor = svm;
 	return 0;
@@ -118,7 +122,8 @@ static struct page *empty_root;
 /* A guest that can do nothing but take a nested page fault: see asid.c. */
 static void init_scrub(struct vmcb *vmcb)
 {
-	static const struct vmcb_seg flat = { .limit = 0xffff, .attrib = 0x93 };
+	/* A 64-bit code segment, present, with L and without D. */
+	static const struct vmcb_seg code = { .limit = 0xffffffff, .attrib = 0x29b };
 
 	svm_intercept(vmcb, INTERCEPT_VMRUN);
 	svm_intercept(vmcb, INTERCEPT_INTR);
@@ -129,17 +134,11 @@ static void init_scrub(struct vmcb *vmcb)
 	vmcb->control.int_ctl = V_INTR_MASKING_MASK;
 	vmcb->control.nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
 	vmcb->control.nested_cr3 = page_to_phys(empty_root);
-	vmcb->save.efer = EFER_SVME;
-	vmcb->save.cr0 = X86_CR0_ET;
 	vmcb->save.rflags = X86_EFLAGS_FIXED;
 	vmcb->save.dr6 = 0xffff0ff0;
 	vmcb->save.dr7 = 0x400;
 	vmcb->save.g_pat = 0x0007040600070406ULL;
-	vmcb->save.cs = flat;
-	vmcb->save.cs.attrib = 0x9b;
-	vmcb->save.ss = flat;
-	vmcb->save.ds = flat;
-	vmcb->save.es = flat;
+	vmcb->save.cs = code;
 }
 
 static int alloc_cpu(struct xvm_svm_cpu *cpu, int node)
@@ -181,6 +180,10 @@ static int svm_check(void)
 	}
 	if (xvm_rdmsr(MSR_VM_CR) & SVM_VM_CR_SVM_DIS_MASK) {
 		pr_err("SVM is disabled by the firmware\n");
+		return -EOPNOTSUPP;
+	}
+	if (sme_me_mask) {
+		pr_err("the host's memory is encrypted (SME), which xvm's tables don't allow for\n");
 		return -EOPNOTSUPP;
 	}
 	if (!boot_cpu_has(X86_FEATURE_NPT)) {

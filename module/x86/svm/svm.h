@@ -20,6 +20,9 @@ struct xvm_svm {
 	struct vmcb *vmcb;
 	u64 vmcb_pa;
 	u64 cr0;		/* as the guest sees it; the VMCB's lacks CD and NW */
+	u64 cr4;		/* likewise; the VMCB's has MCE */
+	u64 serial;		/* never reused: whose predictions a CPU may hold */
+	bool gave_irq;		/* the interrupt was handed over with the last entry */
 	int last_cpu;
 	u64 host_tsc_aux;	/* while loaded */
 	u64 nmi_iret_rip;	/* IRET that ends an NMI was seen there */
@@ -32,6 +35,7 @@ struct xvm_svm_cpu {
 	struct page *hsave;	/* VM_HSAVE_PA, where KVM has not set up its own */
 	struct page *host;	/* the host's VMSAVE state while a guest runs */
 	struct vmcb *scrub_vmcb;
+	u64 last_serial;	/* of the vCPU loaded last here */
 };
 
 DECLARE_PER_CPU(struct xvm_svm_cpu, xvm_svm_cpu);

@@ -41,7 +41,8 @@
 #define R_R14	(14 * 8)
 #define R_R15	(15 * 8)
 
-.text
+/* No probe may run while GS and the rest are the guest's. */
+.section .noinstr.text, "ax"
 
 /* void xvm_svm_world(const struct xvm_svm_switch *sw [rdi]) */
 SYM_FUNC_START(xvm_svm_world)
