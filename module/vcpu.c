@@ -238,6 +238,7 @@ int xvm_create_vcpu(struct xvm *xvm, unsigned long id)
 	}
 	xvm_get(xvm);
 	xa_store(&xvm->vcpus, vcpu->index, vcpu, GFP_KERNEL_ACCOUNT);
+	/* Pairs with xvm_for_each_vcpu(). */
 	smp_store_release(&xvm->nr_vcpus, xvm->nr_vcpus + 1);
 	mutex_unlock(&xvm->lock);
 	fd_install(fd, file);

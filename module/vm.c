@@ -66,7 +66,7 @@ static long ioctl_set_memory_region(struct xvm *xvm, unsigned int cmd, void __us
 	struct kvm_userspace_memory_region region;
 	struct memslot_change change;
 
-	/* The second form begins as the first one; what else it has belongs to flags refused here. */
+	/* The second form begins as the first; the rest belongs to flags refused here. */
 	BUILD_BUG_ON(offsetof(struct kvm_userspace_memory_region2, guest_memfd_offset) !=
 		     sizeof(region));
 	if (copy_from_user(&region2, arg, cmd == KVM_SET_USER_MEMORY_REGION ? sizeof(region) :

@@ -39,7 +39,7 @@ struct xvm {
 	struct xvm_mmu mmu;
 	struct mm_struct *mm;		/* the creator's; its mm_count is held */
 
-	struct mutex lock;
+	struct mutex lock;		/* configuration and the vCPU table */
 	struct xarray vcpus;		/* by index; entries only ever added, under lock */
 	unsigned int nr_vcpus;		/* published after the entry it counts */
 
@@ -88,8 +88,14 @@ int xvm_create_vcpu(struct xvm *xvm, unsigned long id);
 void xvm_destroy_vcpus(struct xvm *xvm);
 
 /* Entries appear before the count that covers them, and never go while the VM lives. */
+static inline unsigned int xvm_nr_vcpus(struct xvm *xvm)
+{
+	/* Pairs with the release in xvm_create_vcpu(). */
+	return smp_load_acquire(&xvm->nr_vcpus);
+}
+
 #define xvm_for_each_vcpu(i, vcpu, xvm)						\
-	for ((i) = 0; (i) < smp_load_acquire(&(xvm)->nr_vcpus) &&		\
+	for ((i) = 0; (i) < xvm_nr_vcpus(xvm) &&				\
 		      ((vcpu) = xa_load(&(xvm)->vcpus, (i))); (i)++)
 
 #endif

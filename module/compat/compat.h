@@ -32,7 +32,7 @@ static inline int xvm_follow_pfnmap(struct vm_area_struct *vma, unsigned long hv
 	*writable = args.writable;
 	follow_pfnmap_end(&args);
 #else
-	spinlock_t *ptl;
+	spinlock_t *ptl; /* of the page table */
 	pte_t *ptep;
 	int ret = follow_pte(vma->vm_mm, hva, &ptep, &ptl);
 

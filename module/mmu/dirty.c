@@ -107,7 +107,8 @@ static int copy_log(struct xvm *xvm, struct memslot *slot, void __user *out)
 		unsigned long nr = min_t(u64, slot->npages - first, CHUNK_BITS);
 
 		take_chunk(xvm, slot, first, nr, buf);
-		if (copy_to_user(out + first / BITS_PER_BYTE, buf, BITS_TO_LONGS(nr) * sizeof(long))) {
+		if (copy_to_user(out + first / BITS_PER_BYTE, buf,
+				 BITS_TO_LONGS(nr) * sizeof(long))) {
 			give_back(slot, first, nr, buf);
 			err = -EFAULT;
 		}

@@ -81,7 +81,7 @@ struct xvm_mmu {
 
 enum xvm_fault_result {
 	XVM_FAULT_FIXED,	/* mapped (or it was already): enter again */
-	XVM_FAULT_RETRY,	/* an invalidation ran meanwhile: enter again, the guest will fault again */
+	XVM_FAULT_RETRY,	/* an invalidation ran meanwhile: enter again */
 	XVM_FAULT_EMULATE,	/* no memory there, or a write to read-only memory: MMIO */
 	XVM_FAULT_SLOW,		/* fast path only: needs what may sleep */
 };
@@ -124,7 +124,7 @@ long xvm_get_dirty_log(struct xvm *xvm, const struct kvm_dirty_log __user *arg);
 struct xvm_hostmap {
 	u64 pfn;
 	bool writable;			/* may be mapped writable */
-	struct page *page;		/* reference held until xvm_hostmap_put; NULL: no struct page */
+	struct page *page;		/* referenced until xvm_hostmap_put; NULL: none */
 };
 
 int xvm_hostmap_fast(unsigned long hva, bool write, struct xvm_hostmap *map);	/* [no sleep] */

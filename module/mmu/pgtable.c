@@ -137,7 +137,7 @@ enum xvm_map_result xvm_pgtable_map(struct xvm_pgtable *pgt, u64 gfn, unsigned i
 		/*
 		 * The same page: only ever add rights here.  A TLB may keep the
 		 * weaker entry; the access that it refuses faults again, and a
-		 * nested page fault drops it (APM vol. 2, 15.25.6 and 5.5.2).
+		 * nested page fault drops it (APM vol. 2, 15.25.6 and 5.5.3).
 		 */
 		want = old | (pte & rights);
 		if (want == old)
@@ -163,7 +163,7 @@ static enum xvm_walk_answer unmap_visit(struct xvm_walk *walk, u64 *pte, u64 val
 	    (gfn < walk->start || gfn + xvm_level_pages(level) > walk->end))
 		return XVM_WALK_ON;
 
-	/* The CPU may set A or D meanwhile, in the entry or in what hangs below: both go with it. */
+	/* The CPU may set A or D meanwhile, in the entry or below it: both go with it. */
 	WRITE_ONCE(*pte, 0);
 	unmap->any = true;
 	if (why == XVM_WALK_TABLE)

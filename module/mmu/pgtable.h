@@ -14,19 +14,20 @@
 #ifndef XVM_MMU_PGTABLE_H
 #define XVM_MMU_PGTABLE_H
 
+#include <linux/bits.h>
 #include <linux/types.h>
 
-#define XVM_PTE_PRESENT		(1ULL << 0)
-#define XVM_PTE_WRITE		(1ULL << 1)
-#define XVM_PTE_USER		(1ULL << 2)
-#define XVM_PTE_ACCESSED	(1ULL << 5)
-#define XVM_PTE_DIRTY		(1ULL << 6)
-#define XVM_PTE_HUGE		(1ULL << 7)
-#define XVM_PTE_NX		(1ULL << 63)
+#define XVM_PTE_PRESENT		BIT_ULL(0)
+#define XVM_PTE_WRITE		BIT_ULL(1)
+#define XVM_PTE_USER		BIT_ULL(2)
+#define XVM_PTE_ACCESSED	BIT_ULL(5)
+#define XVM_PTE_DIRTY		BIT_ULL(6)
+#define XVM_PTE_HUGE		BIT_ULL(7)
+#define XVM_PTE_NX		BIT_ULL(63)
 #define XVM_PTE_ADDR		0x000ffffffffff000ULL
 
 #define XVM_PGT_BITS		9
-#define XVM_PGT_ENTRIES		(1U << XVM_PGT_BITS)
+#define XVM_PGT_ENTRIES		BIT(XVM_PGT_BITS)
 
 /* Where table pages come from and go to.  A page is 4K, zeroed by alloc. */
 struct xvm_pgtable_ops {

@@ -201,7 +201,7 @@ void xvm_mmu_destroy(struct xvm *xvm)
 	struct xvm_pgtable_count count = {};
 
 	flush_work(&mmu->zapped.work);
-	/* No vCPU is left to walk these, and their ASID's entries are flushed before it is reused. */
+	/* No vCPU is left to walk these; their ASID is flushed before it is used again. */
 	free_subtrees(xvm, &mmu->zapped.detached);
 	xvm_pgtable_free(&mmu->pgt, mmu->pgt.root, mmu->pgt.levels, free_table, &count);
 	count_zapped(xvm, &count);

@@ -36,9 +36,10 @@ void xvm_tlb_flush_vm(struct xvm *xvm)
 	atomic64_inc_return(&xvm->mmu.tlb_gen);
 
 	me = get_cpu();
-	mask = this_cpu_read(flush_mask);
+	mask = this_cpu_cpumask_var_ptr(flush_mask);
 	cpumask_clear(mask);
 	xvm_for_each_vcpu(i, vcpu, xvm) {
+		/* Pairs with the release after an exit: that vCPU uses no translation any more. */
 		if (smp_load_acquire(&vcpu->mode) != XVM_IN_GUEST)
 			continue;
 		cpu = READ_ONCE(vcpu->cpu);

@@ -163,7 +163,7 @@ static int emul_cmpxchg(struct xvm_emul *e, u64 linear, const void *old, const v
 	u64 gpa, from = 0, to = 0;
 	int ret;
 
-	/* Neither a split lock nor 16 bytes can be atomic by user address: a plain write, as KVM's. */
+	/* Split locks and 16 bytes can't be atomic by user address: a plain write, as KVM's. */
 	if (len > 8 || !IS_ALIGNED(linear, len))
 		return emul_write(e, linear, new, len);
 	ret = translate(e, linear, XVM_GPT_WRITE, &gpa);
@@ -213,7 +213,7 @@ static void emul_write_xmm(struct xvm_emul *e, unsigned int reg, const u64 val[2
 static const struct xvm_emul_ops emul_ops = {
 	.read = emul_read,
 	.write = emul_write,
-	.cmpxchg = emul_cmpxchg,
+	.locked_write = emul_cmpxchg,
 	.fetch = emul_fetch,
 	.probe_write = emul_probe_write,
 	.pio = emul_pio,

@@ -8,6 +8,8 @@
  * entry to the next.  PKRU, XCR0 and XSS act on the kernel itself: they are the
  * guest's only around the world switch, with interrupts off.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <asm/fpu/api.h>
@@ -75,8 +77,10 @@ int xvm_fpu_init(void)
 	u32 eax, ebx, ecx, edx;
 	unsigned int i;
 
-	if (!boot_cpu_has(X86_FEATURE_XSAVE))
+	if (!boot_cpu_has(X86_FEATURE_XSAVE)) {
+		pr_err("this CPU has no XSAVE\n");
 		return -EOPNOTSUPP;
+	}
 	host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
 	if (boot_cpu_has(X86_FEATURE_XSAVES))
 		host_xss = xvm_rdmsr(MSR_IA32_XSS);
@@ -247,7 +251,7 @@ int xvm_set_fpu(struct xvm_vcpu *vcpu, const struct kvm_fpu *fpu)
 
 u32 xvm_fpu_xsave_size(void)
 {
-	return max(xsave_size, (u32)sizeof(struct kvm_xsave));
+	return max_t(u32, xsave_size, sizeof(struct kvm_xsave));
 }
 
 int xvm_get_xsave(struct xvm_vcpu *vcpu, void *buf, u32 size)

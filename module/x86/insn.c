@@ -226,7 +226,7 @@ static int clts(struct xvm_vcpu *vcpu, const struct insn *insn)
 	return 1;
 }
 
-/* LMSW sets PE, MP, EM, TS and can't clear PE.  Its memory forms go through the emulator's hands. */
+/* LMSW sets PE, MP, EM, TS and can't clear PE.  Operands in memory are not supported. */
 static int lmsw(struct xvm_vcpu *vcpu, struct insn *insn)
 {
 	const u64 mask = X86_CR0_MP | X86_CR0_EM | X86_CR0_TS;

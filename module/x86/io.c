@@ -93,7 +93,7 @@ int xvm_mmio_read(struct xvm_vcpu *vcpu, u64 gpa, void *buf, unsigned int len)
 			wait_for_user(vcpu, XVM_IO_MMIO_READ);
 			return EMUL_EXIT;
 		}
-		/* The guest's registers or tables were changed meanwhile: not what was asked for. */
+		/* Registers or tables were changed meanwhile: not what was asked for. */
 		if (frag->gpa != gpa || frag->len != n) {
 			io->nr_reads = io->next_read;
 			continue;

@@ -56,6 +56,7 @@ static bool publish_entry(struct xvm_vcpu *vcpu)
 	u64 gen;
 
 	WRITE_ONCE(vcpu->cpu, smp_processor_id());
+	/* Pairs with the increment of tlb_gen. */
 	smp_store_mb(vcpu->mode, XVM_IN_GUEST);
 	gen = atomic64_read(&vcpu->xvm->mmu.tlb_gen);
 	if (gen == vcpu->arch.tlb_gen)
@@ -136,7 +137,7 @@ static enum xvm_exit_result run_section(struct xvm_vcpu *vcpu)
 			/* What it said it had flushed, it has not. */
 			if (flush)
 				vcpu->arch.tlb_gen = 0;
-			smp_store_release(&vcpu->mode, XVM_OUTSIDE_GUEST);
+			WRITE_ONCE(vcpu->mode, XVM_OUTSIDE_GUEST);
 			local_irq_enable();
 			break;
 		}
@@ -145,6 +146,7 @@ static enum xvm_exit_result run_section(struct xvm_vcpu *vcpu)
 		rcu_note_context_switch(false);
 		trace_xvm_entry(vcpu, vcpu->arch.rip);
 		xvm_vendor->enter(vcpu, flush);
+		/* Pairs with the acquire in tlb.c. */
 		smp_store_release(&vcpu->mode, XVM_OUTSIDE_GUEST);
 		vcpu->stat.exits++;
 		/* What interrupted the guest is taken here. */

@@ -147,13 +147,15 @@ static inline void xvm_queue_ud(struct xvm_vcpu *vcpu)
 struct xvm_gpt_result;
 bool xvm_access_begin(struct xvm_vcpu *vcpu);
 void xvm_access_end(struct xvm_vcpu *vcpu, bool began);
-int xvm_read_gpa(struct xvm_vcpu *vcpu, u64 gpa, void *buf, unsigned int len);	/* -EFAULT: no memory */
+/* -EFAULT: no memory there */
+int xvm_read_gpa(struct xvm_vcpu *vcpu, u64 gpa, void *buf, unsigned int len);
 int xvm_write_gpa(struct xvm_vcpu *vcpu, u64 gpa, const void *buf, unsigned int len);
 /* 0; -EAGAIN: memory doesn't hold old; -EFAULT.  size: 1, 2, 4, 8, aligned to it */
 int xvm_cmpxchg_gpa(struct xvm_vcpu *vcpu, u64 gpa, u64 old, u64 new, unsigned int size);
 int xvm_translate(struct xvm_vcpu *vcpu, u64 gva, u32 access, struct xvm_gpt_result *res);
 u64 xvm_linear_rip(struct xvm_vcpu *vcpu);
-int xvm_fetch_insn(struct xvm_vcpu *vcpu, u8 *buf, unsigned int max);	/* bytes at RIP, or -errno */
+/* How many bytes at RIP were read, or -errno */
+int xvm_fetch_insn(struct xvm_vcpu *vcpu, u8 *buf, unsigned int max);
 int xvm_ioctl_translate(struct xvm_vcpu *vcpu, struct kvm_translation *tr);
 
 /* emulator.c: the instruction emulator bound to a vCPU.  1: go on, 0: exit, <0: errno */

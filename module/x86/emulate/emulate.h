@@ -12,8 +12,8 @@
  *    to go to user space returns EMUL_EXIT, the instruction is given up with nothing changed, and
  *    is emulated anew once the caller can answer that read.  So the caller keeps what it has read
  *    for an instruction until exec reports ->committed or a fault.
- *  - Writes (memory, ports out) are posted: EMUL_EXIT from ->write, ->cmpxchg or an outgoing ->pio
- *    means that the write is queued and done as far as the guest can tell.  The instruction
+ *  - Writes (memory, ports out) are posted: EMUL_EXIT from ->write, ->locked_write or an outgoing
+ *    ->pio means that the write is queued and done as far as the guest can tell.  The instruction
  *    commits and exec passes EMUL_EXIT on: the caller exits with ->committed set.
  *  - A repeated string instruction does one iteration (INS and OUTS: one burst inside a page) for
  *    each call of exec and commits it.  While iterations remain ->again is set and ->rip stays, so
@@ -111,8 +111,8 @@ struct xvm_emul_ops {
 	int (*read)(struct xvm_emul *e, u64 linear, void *buf, unsigned int len);
 	int (*write)(struct xvm_emul *e, u64 linear, const void *buf, unsigned int len);
 	/* Atomic: EMUL_RETRY if memory no longer holds @old. */
-	int (*cmpxchg)(struct xvm_emul *e, u64 linear, const void *old, const void *new,
-		       unsigned int len);
+	int (*locked_write)(struct xvm_emul *e, u64 linear, const void *old, const void *new,
+			    unsigned int len);
 	/* Returns how many bytes it got, at least 1, or one of the codes negated. */
 	int (*fetch)(struct xvm_emul *e, u64 linear, void *buf, unsigned int len);
 	/* Raises the fault that a write would, without writing: reading a port cannot be undone. */

@@ -213,7 +213,7 @@ static int exec_cmpxchg_pair(struct xvm_emul *e)
 	memcpy(new, &new_lo, half);
 	memcpy(new + half, &new_hi, half);
 	if (d->lock)
-		rc = e->ops->cmpxchg(e, linear, old, new, half * 2);
+		rc = e->ops->locked_write(e, linear, old, new, half * 2);
 	else
 		rc = e->ops->write(e, linear, new, half * 2);
 	if (!emul_written(rc))

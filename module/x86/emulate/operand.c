@@ -133,7 +133,7 @@ int emul_mem_cmpxchg(struct xvm_emul *e, unsigned int seg, u64 ea, const void *o
 	u64 linear;
 	int rc = emul_linearize(e, seg, ea, size, true, &linear);
 
-	return rc ? rc : e->ops->cmpxchg(e, linear, old, new, size);
+	return rc ? rc : e->ops->locked_write(e, linear, old, new, size);
 }
 
 void emul_commit(struct xvm_emul *e)

@@ -16,7 +16,7 @@
  *    that what KVM finds under it is nothing.  Only VMRUN can flush a guest
  *    ASID, so a guest is run that cannot do anything: its nested root is an
  *    empty page, so that its first fetch faults on the way to its own page
- *    tables, and not-present entries are never cached (5.5.2, 15.25.6).
+ *    tables, and not-present entries are never cached (5.5.3, 15.25.6).
  *  - Where EFER.SVME is clear, nobody else has SVM enabled.  Who enables it later
  *    starts with a flush of all ASIDs: KVM's generations begin so.
  */

@@ -99,7 +99,7 @@ void xvm_svm_load(struct xvm_vcpu *vcpu)
 	struct xvm_svm_host host;
 	unsigned long flags;
 
-	/* Nothing of it changes while the thread stays in the kernel on this CPU, but for the LDT. */
+	/* While the thread stays in the kernel on this CPU, nothing of it but the LDT changes. */
 	local_irq_save(flags);
 	xvm_svm_begin(&host);
 	vmsave_host(this_cpu_read(xvm_svm_cpu.host));

@@ -71,7 +71,7 @@ enum xvm_exit_result xvm_svm_handle_exit(struct xvm_vcpu *vcpu)
 	case SVM_EXIT_NMI:
 	case SVM_EXIT_SMI:
 	case SVM_EXIT_INIT:
-	/* A machine check was the host's (15.12.15): handled on the way out. */
+	/* A machine check was the host's (15.12.18): handled on the way out. */
 	case SVM_EXIT_EXCP_BASE + 18:
 		return XVM_EXIT_RESUME;
 	case SVM_EXIT_NPF:
@@ -93,7 +93,7 @@ static bool delivering_event(const struct vmcb *vmcb)
 	return vmcb->control.exit_int_info & SVM_EXITINTINFO_VALID;
 }
 
-/* An event whose stack or table is not memory: no instruction is at fault that could be emulated. */
+/* An event whose stack or table is not memory: there is no instruction to emulate. */
 static int handle_delivery(struct xvm_vcpu *vcpu)
 {
 	const struct vmcb_control_area *control = &to_vmcb(vcpu)->control;

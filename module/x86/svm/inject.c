@@ -79,6 +79,7 @@ void xvm_svm_inject(struct xvm_vcpu *vcpu)
 {
 	struct xvm_events *ev = &vcpu->arch.events;
 	struct vmcb *vmcb = to_vmcb(vcpu);
+	bool window;
 
 	vmcb->control.event_inj = 0;
 	to_svm(vcpu)->gave_irq = false;
@@ -97,8 +98,8 @@ void xvm_svm_inject(struct xvm_vcpu *vcpu)
 	if (ev->nmi.masked && !to_svm(vcpu)->nmi_iret)
 		svm_intercept(vmcb, INTERCEPT_IRET);
 
-	interrupt_window(vmcb, !vcpu->arch.lapic &&
-			       READ_ONCE(vcpu->run->request_interrupt_window));
+	window = !vcpu->arch.lapic && READ_ONCE(vcpu->run->request_interrupt_window);
+	interrupt_window(vmcb, window);
 }
 
 void xvm_svm_collect_events(struct xvm_vcpu *vcpu)

@@ -8,13 +8,13 @@
 #include "svm.h"
 
 /* Descriptor attributes as the VMCB packs them: bits 55:52 and 47:40 of a descriptor. */
-#define ATTR_S		(1U << 4)
+#define ATTR_S		BIT(4)
 #define ATTR_DPL_SHIFT	5
-#define ATTR_P		(1U << 7)
-#define ATTR_AVL	(1U << 8)
-#define ATTR_L		(1U << 9)
-#define ATTR_DB		(1U << 10)
-#define ATTR_G		(1U << 11)
+#define ATTR_P		BIT(7)
+#define ATTR_AVL	BIT(8)
+#define ATTR_L		BIT(9)
+#define ATTR_DB		BIT(10)
+#define ATTR_G		BIT(11)
 
 static struct vmcb_seg *vmcb_seg(struct vmcb_save_area *save, enum xvm_seg seg)
 {

@@ -97,6 +97,7 @@ struct xvm_svm_host {
 	u64 efer;
 	u64 hsave;
 };
+
 void xvm_svm_begin(struct xvm_svm_host *host);
 void xvm_svm_end(const struct xvm_svm_host *host);
 

@@ -17,6 +17,12 @@
 #include <asm/msr-index.h>
 #include <asm/nospec-branch.h>
 
+/* The kernel has it if built with either mitigation, whose options were renamed once. */
+#if defined(CONFIG_MITIGATION_UNRET_ENTRY) || defined(CONFIG_MITIGATION_SRSO) || \
+	defined(CONFIG_CPU_UNRET_ENTRY) || defined(CONFIG_CPU_SRSO)
+#define HAVE_UNTRAIN_RET
+#endif
+
 /* struct xvm_svm_switch */
 #define SW_REGS			0
 #define SW_VMCB_PA		8
@@ -115,7 +121,9 @@ SYM_FUNC_START(xvm_svm_world)
 	mov	SW_HOST_SPEC_CTRL + 4(%rdi), %edx
 	wrmsr
 .Luntrain:
+#ifdef HAVE_UNTRAIN_RET
 	ALTERNATIVE "", "call entry_untrain_ret", X86_FEATURE_UNRET
+#endif
 
 	/* Nor may its values linger where speculation could use them. */
 	xor	%eax, %eax

@@ -133,7 +133,7 @@ static void op_write_xmm(struct xvm_emul *e, unsigned int reg, const u64 val[2])
 static const struct xvm_emul_ops ops = {
 	.read = op_read,
 	.write = op_write,
-	.cmpxchg = op_cmpxchg,
+	.locked_write = op_cmpxchg,
 	.fetch = op_fetch,
 	.probe_write = op_probe_write,
 	.pio = op_pio,
