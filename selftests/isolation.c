@@ -205,8 +205,10 @@ TEST_F(isolation, host_vectors)
 	xcr0 = host_xcr0();
 	for (i = 0; i < 20; i++) {
 		/* Round up; the guest rounds to zero. */
-		mxcsr_before = mxcsr = 0x5f80;
-		fcw_before = fcw = 0xb7f;
+		mxcsr = 0x5f80;
+		mxcsr_before = mxcsr;
+		fcw = 0xb7f;
+		fcw_before = fcw;
 		vcpu_set_rip(&g->cpu, GUEST_CODE);
 		ASSERT_EQ(0, run_with_vectors(g->cpu.fd, in, out, &mxcsr,
 					      &fcw));

@@ -156,6 +156,12 @@ static bool npt_enabled(void)
 	return value == 'Y';
 }
 
+#define NEEDS_REGION2(dev)						\
+	do {								\
+		if (!device_is_recent(dev))				\
+			SKIP(return, "no SET_USER_MEMORY_REGION2");	\
+	} while (0)
+
 TEST_F(slots, region)
 {
 	setup(&self->g, self->dev);
@@ -169,6 +175,7 @@ TEST_F(slots, region)
 
 TEST_F(slots, region2)
 {
+	NEEDS_REGION2(self->dev);
 	setup(&self->g, self->dev);
 	check_bad_calls(_metadata, &self->g, guest_slot2);
 	EXPECT_EQ(-EFAULT, kioctl(self->g.vm, KVM_SET_USER_MEMORY_REGION2,
@@ -186,6 +193,7 @@ TEST_F(slots, region_at_the_end_of_memory)
 	uint8_t *pages = mem_alloc(2 * GUEST_PAGE);
 	uint8_t *at = pages + GUEST_PAGE - sizeof(region);
 
+	NEEDS_REGION2(self->dev);
 	setup(&self->g, self->dev);
 	ASSERT_EQ(0, munmap(pages + GUEST_PAGE, GUEST_PAGE));
 	region.userspace_addr = (uintptr_t)slot_mem;
@@ -211,6 +219,7 @@ TEST_F(slots, region2_padding)
 		.pad1 = 1,
 	};
 
+	NEEDS_REGION2(self->dev);
 	setup(&self->g, self->dev);
 	memset(region.pad2, 0xff, sizeof(region.pad2));
 	region.userspace_addr = (uintptr_t)slot_mem;

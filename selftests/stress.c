@@ -36,13 +36,16 @@ static uint64_t rnd(uint64_t *state)
 	return *state;
 }
 
-/* One change of the host's memory behind a page. */
-static void storm(struct load *l, uint64_t *state)
+/*
+ * One change of the host's memory behind a page; of those that keep what is in
+ * it, if the guest writes there.
+ */
+static void storm(struct load *l, uint64_t *state, bool writes)
 {
 	int page = rnd(state) % LOAD_PAGES;
 	uint64_t *at = load_word(l, page), *fresh;
 
-	switch (rnd(state) % 4) {
+	switch (writes ? 3 : rnd(state) % 4) {
 	case 0:
 		load_begin(l, page);
 		madvise(at, GUEST_PAGE, MADV_DONTNEED);
@@ -115,12 +118,13 @@ static int stress_vm(const char *path, uint64_t state, uint64_t end)
 	while (now() < end) {
 		uint64_t vm_end = now() + 1 + rnd(&state) % 10;
 		uint8_t *pages = mem_alloc(LOAD_SIZE);
+		bool writes = rnd(&state) % 2;
 		struct guest g;
 		struct load l;
 
-		load_start(&l, &g, dev, pages, false);
+		load_start(&l, &g, dev, pages, writes);
 		while (now() < vm_end && now() < end && load_running(&l)) {
-			storm(&l, &state);
+			storm(&l, &state, writes);
 			change_slots(&l, &state);
 			if (rnd(&state) % 64 == 0)
 				fork_once();
@@ -304,7 +308,8 @@ int main(int argc, char **argv)
 			seed = strtoull(optarg, NULL, 0);
 			break;
 		default:
-			fprintf(stderr, "Usage: stress [--minutes N | --seconds N] [--device kvm|xvm] [--seed N]\n");
+			fputs("Usage: stress [--minutes N | --seconds N] [--device kvm|xvm]\n"
+			      "              [--seed N]\n", stderr);
 			return 2;
 		}
 	}

@@ -141,8 +141,7 @@ uint32_t device_cpuid(int dev, uint32_t leaf, uint32_t index,
 		if ((e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) &&
 		    e->index != index)
 			continue;
-		value = (const uint32_t[]){ e->eax, e->ebx, e->ecx,
-					    e->edx }[reg];
+		value = reg == 0 ? e->eax : reg == 1 ? e->ebx : reg == 2 ? e->ecx : e->edx;
 		break;
 	}
 	free(cpuid);

@@ -104,6 +104,15 @@ static inline bool device_is_xvm(int dev)
 	return ioctl(dev, KVM_CHECK_EXTENSION, XVM_CAP_VERSION) > 0;
 }
 
+/*
+ * True from Linux 6.8 on, and for xvm: the contract is that of newer kernels,
+ * and tests of what was added or mended since skip on an older stock KVM.
+ */
+static inline bool device_is_recent(int dev)
+{
+	return ioctl(dev, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY2) > 0;
+}
+
 /* Anonymous memory, page-aligned and populated on demand. */
 void *mem_alloc(size_t size);
 
