@@ -351,9 +351,11 @@ TEST(racing_vcpu_is_waited_for)
 	ASSERT_NE(NULL, duel);
 	ASSERT_EQ(0, memslot_cache_create());
 	ASSERT_EQ(0, memslots_init(&duel->ms, &ops, 1, ~0ULL >> PAGE_SHIFT));
-	ASSERT_EQ(0, pthread_create(&thread, NULL, duel_thread, duel));
 
+	/* To create a slot takes nothing away, and waits for nobody: before there is a reader. */
 	mutex_lock(&duel->ms.lock);
+	ASSERT_EQ(0, memslots_update(&duel->ms, &c, 1, NULL));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, duel_thread, duel));
 	while (time(NULL) < end) {
 		c.gpa ^= PAGE_SIZE;
 		ASSERT_EQ(0, memslots_update(&duel->ms, &c, 1, NULL));
