@@ -233,7 +233,8 @@ int xvm_guest_set_cr0(struct xvm_vcpu *vcpu, u64 val)
 	}
 
 	xvm_vendor->set_cr0(vcpu, val);
-	if ((val ^ old) & X86_CR0_PG)
+	/* VMRUN doesn't flush for what it loads (APM vol. 2, 15.16, "Software Rule"). */
+	if ((val ^ old) & (X86_CR0_PG | X86_CR0_WP))
 		vcpu->arch.tlb_gen = 0;
 	return 0;
 }
