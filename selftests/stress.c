@@ -128,6 +128,8 @@ static int stress_vm(const char *path, uint64_t state, uint64_t end)
 			change_slots(&l, &state);
 			if (rnd(&state) % 64 == 0)
 				fork_once();
+			if (rnd(&state) % 256 == 0)
+				guest_verify(&g);
 			changes++;
 		}
 		if (load_stop(&l))

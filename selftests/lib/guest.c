@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "guest.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,6 +107,32 @@ void guest_add_slot(struct guest *g, uint32_t slot, uint32_t flags,
 	if (ret)
 		die("slot %u at %#lx: %s", slot, (unsigned long)gpa,
 		    strerror(-ret));
+}
+
+void guest_verify(struct guest *g)
+{
+	struct xvm_verify verify;
+	sigset_t all, old;
+	int ret, tries;
+
+	if (g->vm < 0)
+		return;
+	/* A test's own signals must not end the walk. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	for (tries = 0; tries < 20; tries++) {
+		ret = kioctl(g->vm, XVM_VERIFY, &verify);
+		if (ret != -EAGAIN)
+			break;
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	/* Stock KVM has no such call; a test may have closed the VM. */
+	if (ret == -ENOTTY || ret == -EBADF)
+		return;
+	if (ret)
+		die("XVM_VERIFY: %s", strerror(-ret));
+	if (verify.violations)
+		die("%llu violations: %s", verify.violations, verify.message);
 }
 
 void guest_load(struct guest *g, const uint8_t *start, const uint8_t *end)

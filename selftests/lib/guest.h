@@ -130,6 +130,12 @@ int guest_slot2(struct guest *g, uint32_t slot, uint32_t flags, uint64_t gpa,
 void guest_add_slot(struct guest *g, uint32_t slot, uint32_t flags,
 		    uint64_t gpa, uint64_t size, void *hva);
 
+/*
+ * Has the kernel check the VM's invariants, where it can; vCPUs may be running.
+ * Ends the test case when one is broken.
+ */
+void guest_verify(struct guest *g);
+
 /* Copies code to GUEST_CODE. */
 void guest_load(struct guest *g, const uint8_t *start, const uint8_t *end);
 

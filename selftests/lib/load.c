@@ -121,6 +121,8 @@ int load_stop(struct load *l)
 	struct kvm_regs regs;
 	int i, wrong = 0;
 
+	/* While the guest runs, and once more when it has stopped. */
+	guest_verify(l->g);
 	for (i = 0; i < LOAD_VCPUS; i++) {
 		int last = runner_stop(&l->runners[i]);
 
@@ -134,6 +136,7 @@ int load_stop(struct load *l)
 		}
 		vcpu_destroy(&l->cpus[i]);
 	}
+	guest_verify(l->g);
 	return wrong;
 }
 
