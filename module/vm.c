@@ -38,6 +38,17 @@ void xvm_put(struct xvm *xvm)
 		xvm_destroy(xvm);
 }
 
+/*
+ * All ids but the last: programs (KVM's own tests too) find the end of the table
+ * by asking for one slot more, and that would be the next address space's first.
+ */
+#define XVM_NR_SLOTS	(MEMSLOT_NR_IDS - 1)
+
+static bool slot_id_ok(const struct kvm_userspace_memory_region *region)
+{
+	return (region->slot & 0xffff) < XVM_NR_SLOTS;
+}
+
 static struct memslot_change to_change(const struct kvm_userspace_memory_region *region)
 {
 	return (struct memslot_change) {
@@ -73,6 +84,8 @@ static long ioctl_set_memory_region(struct xvm *xvm, unsigned int cmd, void __us
 								    sizeof(region2)))
 		return -EFAULT;
 	memcpy(&region, &region2, sizeof(region));
+	if (!slot_id_ok(&region))
+		return -EINVAL;
 	change = to_change(&region);
 	return update_slots(xvm, &change, 1, NULL);
 }
@@ -81,7 +94,7 @@ static bool batch_entry_ok(const struct xvm_memory_change *entry)
 {
 	const struct kvm_userspace_memory_region *r = &entry->region;
 
-	if (entry->pad)
+	if (entry->pad || !slot_id_ok(r))
 		return false;
 	if (entry->op == XVM_MEMORY_SET)
 		return r->memory_size;
@@ -158,7 +171,7 @@ static long generic_check_extension(long ext)
 	case XVM_CAP_MEMSLOT_BATCH:
 		return MEMSLOT_MAX_BATCH;
 	case KVM_CAP_NR_MEMSLOTS:
-		return MEMSLOT_NR_IDS;
+		return XVM_NR_SLOTS;
 	case KVM_CAP_MULTI_ADDRESS_SPACE:
 		return MEMSLOT_MAX_SPACES;
 	case KVM_CAP_NR_VCPUS:
