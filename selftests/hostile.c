@@ -366,13 +366,15 @@ static void run_random_code(struct __test_metadata *_metadata,
 			    struct guest *g, int dev, enum mode mode,
 			    int iterations)
 {
+	/* Each needs a VM of its own, which takes some kernels most of a second: a few will do. */
+	time_t end = time(NULL) + 40;
 	struct witness witness;
 	struct kvm_regs regs;
 	int i;
 
 	witness_start(&witness, dev);
 	tick(5000);
-	for (i = 0; i < iterations; i++) {
+	for (i = 0; i < iterations && (i < 20 || time(NULL) < end); i++) {
 		int reason;
 
 		/* A vCPU may come to a state from which nothing leads back. */
