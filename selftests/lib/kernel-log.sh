@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# A mark in the kernel log, and the reports behind it. The caller sets top.
+# A mark in the kernel log, and the reports behind it.
 
 # log_mark NAME: what stands behind it belongs to NAME.
 log_mark() {
@@ -13,5 +13,5 @@ log_mark() {
 log_reports() {
 	[ -n "$mark" ] || return 1
 	dmesg | awk -v mark="$mark" 'seen { print } index($0, mark) { seen = 1 }' |
-		"$top/scripts/kernel-reports"
+		"$(dirname "${BASH_SOURCE[0]}")/../../scripts/kernel-reports"
 }
