@@ -56,6 +56,12 @@ void xvm_asid_scrub(struct xvm_vcpu *vcpu)
 {
 	struct xvm_svm_cpu *cpu = this_cpu_ptr(&xvm_svm_cpu);
 	struct vmcb *vmcb = cpu->scrub_vmcb;
+	u64 regs[XVM_NR_REGS] = {};
+	struct xvm_svm_switch sw = {
+		.regs = regs,
+		.vmcb_pa = virt_to_phys(vmcb),
+		.host_pa = page_to_phys(cpu->host),
+	};
 
 	/*
 	 * The host's own mode: what differs costs the switch time, and makes some
@@ -65,11 +71,7 @@ void xvm_asid_scrub(struct xvm_vcpu *vcpu)
 	vmcb->save.cr4 = __read_cr4();
 	vmcb->save.efer = xvm_rdmsr(MSR_EFER);
 	vmcb->save.rip = 0;
-	/*
-	 * This guest executes nothing, so it needs no more of a world switch: it
-	 * sees no register, and what VMLOAD would load stays the host's.
-	 */
-	asm volatile("sti\n\tvmrun %0\n\tcli" : : "a"(virt_to_phys(vmcb)) : "memory", "cc");
+	xvm_svm_world(&sw);
 	/* The next entry may find KVM's under it. */
 	to_svm(vcpu)->entries_left = false;
 	vcpu->arch.tlb_gen = 0;
