@@ -22,7 +22,6 @@
  */
 #include <linux/io.h>
 #include <linux/mm.h>
-#include <asm/special_insns.h>
 
 #include "svm.h"
 
@@ -63,13 +62,6 @@ void xvm_asid_scrub(struct xvm_vcpu *vcpu)
 		.host_pa = page_to_phys(cpu->host),
 	};
 
-	/*
-	 * The host's own mode: what differs costs the switch time, and makes some
-	 * CPUs (and QEMU) throw away more than our ASID.
-	 */
-	vmcb->save.cr0 = read_cr0();
-	vmcb->save.cr4 = __read_cr4();
-	vmcb->save.efer = xvm_rdmsr(MSR_EFER);
 	vmcb->save.rip = 0;
 	xvm_svm_world(&sw);
 	/* The next entry may find KVM's under it. */

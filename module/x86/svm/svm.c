@@ -122,8 +122,7 @@ static struct page *empty_root;
 /* A guest that can do nothing but take a nested page fault: see asid.c. */
 static void init_scrub(struct vmcb *vmcb)
 {
-	/* A 64-bit code segment, present, with L and without D. */
-	static const struct vmcb_seg code = { .limit = 0xffffffff, .attrib = 0x29b };
+	static const struct vmcb_seg flat = { .limit = 0xffff, .attrib = 0x93 };
 
 	svm_intercept(vmcb, INTERCEPT_VMRUN);
 	svm_intercept(vmcb, INTERCEPT_INTR);
@@ -134,11 +133,17 @@ static void init_scrub(struct vmcb *vmcb)
 	vmcb->control.int_ctl = V_INTR_MASKING_MASK;
 	vmcb->control.nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
 	vmcb->control.nested_cr3 = page_to_phys(empty_root);
+	vmcb->save.efer = EFER_SVME;
+	vmcb->save.cr0 = X86_CR0_ET;
 	vmcb->save.rflags = X86_EFLAGS_FIXED;
 	vmcb->save.dr6 = 0xffff0ff0;
 	vmcb->save.dr7 = 0x400;
 	vmcb->save.g_pat = 0x0007040600070406ULL;
-	vmcb->save.cs = code;
+	vmcb->save.cs = flat;
+	vmcb->save.cs.attrib = 0x9b;
+	vmcb->save.ss = flat;
+	vmcb->save.ds = flat;
+	vmcb->save.es = flat;
 }
 
 static int alloc_cpu(struct xvm_svm_cpu *cpu, int node)
