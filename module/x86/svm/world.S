@@ -84,8 +84,9 @@ SYM_FUNC_START(xvm_svm_world)
 	mov	R_R15(%rdi), %r15
 	mov	R_RDI(%rdi), %rdi
 
-	vmload	%rax
+	/* Not right before VMRUN: the shadow of STI could pass into the guest. */
 	sti
+	vmload	%rax
 	vmrun	%rax
 	cli
 	/* #VMEXIT gave RAX back: still the VMCB.  GS is the guest's until the host's VMLOAD. */
