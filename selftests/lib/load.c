@@ -112,8 +112,10 @@ void load_start(struct load *l, struct guest *g, int dev, uint8_t *pages,
 		vcpu_create(g, &l->cpus[i], i);
 		guest_long_mode(g, &l->cpus[i], GUEST_CODE);
 		vcpu_set_regs(&l->cpus[i], &regs);
-		runner_start(&l->runners[i], &l->cpus[i], try_again, NULL);
 	}
+	/* Not before: each of the above writes the page tables that they share. */
+	for (i = 0; i < LOAD_VCPUS; i++)
+		runner_start(&l->runners[i], &l->cpus[i], try_again, NULL);
 }
 
 int load_stop(struct load *l)
