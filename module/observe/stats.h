@@ -55,7 +55,7 @@ struct dentry;
 	X(pf_spurious, CUMULATIVE, NONE)		\
 	X(pf_retry, CUMULATIVE, NONE)			\
 	X(tlb_flush, CUMULATIVE, NONE)			\
-	X(asid_scrub, CUMULATIVE, NONE)			\
+	X(asid_flush, CUMULATIVE, NONE)			\
 	X(sections, CUMULATIVE, NONE)			\
 	X(guest_mode, INSTANT, BOOLEAN)
 

@@ -7,7 +7,6 @@
  */
 #include <linux/io.h>
 #include <linux/mm.h>
-#include <asm/debugreg.h>
 #include <asm/desc.h>
 #include <asm/nospec-branch.h>
 
@@ -68,21 +67,6 @@ static void reload_ldt(void)
 #endif
 }
 
-static unsigned long host_dr7(void)
-{
-	unsigned long dr7;
-
-	get_debugreg(dr7, 7);
-	return dr7;
-}
-
-/* #VMEXIT disables the host's breakpoints (15.6). */
-static void restore_dr7(unsigned long dr7)
-{
-	if (dr7 & (DR_GLOBAL_ENABLE_MASK | DR_LOCAL_ENABLE_MASK))
-		set_debugreg(dr7, 7);
-}
-
 /* Branch predictions that one guest trained must not steer the next. */
 static void isolate_predictions(struct xvm_svm *svm)
 {
@@ -107,9 +91,10 @@ void xvm_svm_load(struct xvm_vcpu *vcpu)
 	local_irq_restore(flags);
 
 	isolate_predictions(svm);
-	svm->last_cpu = smp_processor_id();
-	svm->entries_left = false;
-	vcpu->arch.tlb_gen = 0;
+	if (!xvm_asid_take(vcpu)) {
+		vcpu->arch.tlb_gen = 0;
+		vcpu->stat.asid_flush++;
+	}
 
 	/* The kernel itself never relies on TSC_AUX, so it may be the guest's until put. */
 	if (boot_cpu_has(X86_FEATURE_RDTSCP)) {
@@ -130,44 +115,15 @@ void xvm_svm_load_tsc_aux(struct xvm_vcpu *vcpu)
 void xvm_svm_put(struct xvm_vcpu *vcpu)
 {
 	struct xvm_svm *svm = to_svm(vcpu);
-	struct xvm_svm_host host;
 	unsigned long flags;
 
 	if (boot_cpu_has(X86_FEATURE_RDTSCP) && xvm_rdmsr(MSR_TSC_AUX) != svm->host_tsc_aux)
 		xvm_wrmsr(MSR_TSC_AUX, svm->host_tsc_aux);
 
 	local_irq_save(flags);
-	if (svm->entries_left && (xvm_rdmsr(MSR_EFER) & EFER_SVME)) {
-		unsigned long dr7 = host_dr7();
-
-		xvm_svm_begin(&host);
-		xvm_asid_scrub(vcpu);
-		restore_dr7(dr7);
-		xvm_svm_end(&host);
-	}
+	xvm_asid_give();
 	reload_ldt();
 	local_irq_restore(flags);
-}
-
-/*
- * Exits that only user space can answer: the vCPU is about to be put.  To scrub
- * right here saves switching SVM on once more, and a second cold start of the
- * host's own TLB where the CPU flushes it along (emulators do).
- */
-static bool exits_to_user(struct xvm_vcpu *vcpu)
-{
-	const struct vmcb_control_area *control = &to_vmcb(vcpu)->control;
-
-	switch (control->exit_code) {
-	case SVM_EXIT_IOIO:
-		return !(control->exit_info_1 & SVM_IOIO_STR_MASK);
-	case SVM_EXIT_HLT:
-		return !vcpu->arch.lapic;
-	case SVM_EXIT_SHUTDOWN:
-		return true;
-	default:
-		return false;
-	}
 }
 
 /* Breakpoint addresses are not in the VMCB (15.5.1): they move only for a guest that uses them. */
@@ -242,7 +198,7 @@ void xvm_svm_enter(struct xvm_vcpu *vcpu, bool flush_tlb)
 		.host_pa = page_to_phys(this_cpu_read(xvm_svm_cpu.host)),
 	};
 	bool breakpoints = guest_breakpoints(vcpu);
-	unsigned long host_db[4], dr7 = host_dr7();
+	unsigned long host_db[4], dr7 = xvm_svm_host_dr7();
 	u64 tsc_ratio = SVM_TSC_RATIO_DEFAULT;
 	struct xvm_svm_host host;
 
@@ -266,16 +222,13 @@ void xvm_svm_enter(struct xvm_vcpu *vcpu, bool flush_tlb)
 	}
 
 	xvm_svm_world(&sw);
-	svm->entries_left = true;
-	if ((host.efer & EFER_SVME) && exits_to_user(vcpu))
-		xvm_asid_scrub(vcpu);
 
 	if (breakpoints)
 		load_breakpoints(host_db);
 	/* #VMEXIT leaves the guest's breakpoint status. */
 	if (svm->vmcb->save.dr6 != DR6_RESERVED)
 		set_debugreg(DR6_RESERVED, 6);
-	restore_dr7(dr7);
+	xvm_svm_restore_dr7(dr7);
 	if (tsc_ratio != SVM_TSC_RATIO_DEFAULT)
 		xvm_wrmsr(MSR_AMD64_TSC_RATIO, tsc_ratio);
 	xvm_fpu_load_host_xcr0(vcpu);

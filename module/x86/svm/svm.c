@@ -164,6 +164,7 @@ void xvm_svm_teardown(void)
 {
 	int cpu;
 
+	xvm_asid_unwatch();
 	for_each_possible_cpu(cpu)
 		free_cpu(per_cpu_ptr(&xvm_svm_cpu, cpu));
 	if (empty_root)
@@ -226,6 +227,9 @@ int xvm_svm_setup(void)
 		if (err)
 			goto fail;
 	}
+	err = xvm_asid_watch();
+	if (err)
+		goto fail;
 	return 0;
 
 fail:

@@ -6,6 +6,8 @@
 #ifndef XVM_X86_SVM_H
 #define XVM_X86_SVM_H
 
+#include <linux/sched.h>
+#include <asm/debugreg.h>
 #include <asm/svm.h>
 
 #include "../x86.h"
@@ -27,7 +29,6 @@ struct xvm_svm {
 	u64 host_tsc_aux;	/* while loaded */
 	u64 nmi_iret_rip;	/* IRET that ends an NMI was seen there */
 	bool nmi_iret;
-	bool entries_left;	/* in this CPU's TLB, under our ASID: see asid.c */
 };
 
 /* What a CPU needs to run guests; made for every possible CPU when the module loads. */
@@ -35,7 +36,8 @@ struct xvm_svm_cpu {
 	struct page *hsave;	/* VM_HSAVE_PA, where KVM has not set up its own */
 	struct page *host;	/* the host's VMSAVE state while a guest runs */
 	struct vmcb *scrub_vmcb;
-	u64 last_serial;	/* of the vCPU loaded last here */
+	u64 last_serial;	/* of the vCPU loaded last here, if no guest of KVM's ran since */
+	u64 tlb_owner;		/* serial: whose TLB entries may be here, see asid.c; 0: nobody's */
 };
 
 DECLARE_PER_CPU(struct xvm_svm_cpu, xvm_svm_cpu);
@@ -85,7 +87,10 @@ void xvm_svm_world(const struct xvm_svm_switch *sw);
 int xvm_asid_init(void);
 u32 xvm_asid(void);
 u8 xvm_asid_flush_control(void);	/* VMCB TLB_CONTROL that flushes our ASID */
-void xvm_asid_scrub(struct xvm_vcpu *vcpu);	/* between xvm_svm_begin() and xvm_svm_end() */
+int xvm_asid_watch(void);	/* for KVM's entries, once all CPUs have what they need */
+void xvm_asid_unwatch(void);	/* when no vCPU is left */
+bool xvm_asid_take(struct xvm_vcpu *vcpu);	/* vCPU loaded; true: its TLB entries are still here */
+void xvm_asid_give(void);	/* vCPU put; IRQs off */
 
 /* enter.c */
 void xvm_svm_load(struct xvm_vcpu *vcpu);
@@ -100,6 +105,21 @@ struct xvm_svm_host {
 
 void xvm_svm_begin(struct xvm_svm_host *host);
 void xvm_svm_end(const struct xvm_svm_host *host);
+
+static inline unsigned long xvm_svm_host_dr7(void)
+{
+	unsigned long dr7;
+
+	get_debugreg(dr7, 7);
+	return dr7;
+}
+
+/* #VMEXIT disables the host's breakpoints (15.6). */
+static inline void xvm_svm_restore_dr7(unsigned long dr7)
+{
+	if (dr7 & (DR_GLOBAL_ENABLE_MASK | DR_LOCAL_ENABLE_MASK))
+		set_debugreg(dr7, 7);
+}
 
 /* exit.c */
 enum xvm_exit_result xvm_svm_handle_exit(struct xvm_vcpu *vcpu);
