@@ -5,12 +5,14 @@
  * finds its own again.
  */
 #include <cpuid.h>
+#include <fcntl.h>
 #include <immintrin.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
 
 #include "idt.h"
+#include "stats.h"
 #include "test.h"
 #include "x86.h"
 
@@ -241,18 +243,25 @@ GUEST_ASM(tsc_aux, 64,
 	  "rdtscp\n"
 	  "hlt");
 
+static void pin_to_this_cpu(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(sched_getcpu(), &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		die("sched_setaffinity: %m");
+}
+
 TEST_F(isolation, tsc_aux)
 {
 	struct guest *g = &self->g;
 	struct kvm_regs regs;
 	uint64_t before;
-	cpu_set_t set;
 
 	if (!(device_cpuid(self->dev, 0x80000001, 0, CPUID_EDX) & 1u << 27))
 		SKIP(return, "no RDTSCP");
-	CPU_ZERO(&set);
-	CPU_SET(sched_getcpu(), &set);
-	ASSERT_EQ(0, sched_setaffinity(0, sizeof(set), &set));
+	pin_to_this_cpu();
 	guest_start64(g, self->dev, tsc_aux, tsc_aux_end);
 	ASSERT_EQ(1, vcpu_set_msr(&g->cpu, MSR_TSC_AUX, 0x55555555));
 	before = rdtscp_aux();
@@ -518,6 +527,89 @@ TEST_F(isolation, tsc)
 	vcpu_get_regs(&g->cpu, &regs);
 	EXPECT_GE(regs.rsi, 1ull << 50);
 	EXPECT_LT(regs.rsi, (1ull << 50) + (1ull << 44));
+}
+
+/* Adds up the first words of 64 pages, for ever. */
+GUEST_ASM(sum_pages, 64,
+	  "1: mov $0x40000, %ebx\n"
+	  "xor %edi, %edi\n"
+	  "2: add (%rbx), %rdi\n"
+	  "add $0x1000, %ebx\n"
+	  "cmp $0x80000, %ebx\n"
+	  "jb 2b\n"
+	  "hlt\n"
+	  "jmp 1b");
+
+static void start_sum(struct guest *g, int dev, uint64_t word)
+{
+	uint64_t gpa;
+
+	guest_start64(g, dev, sum_pages, sum_pages_end);
+	for (gpa = 0x40000; gpa < 0x80000; gpa += GUEST_PAGE)
+		*(uint64_t *)(g->mem + gpa) = word;
+}
+
+static uint64_t run_sum(struct guest *g)
+{
+	struct kvm_regs regs;
+
+	if (vcpu_run(&g->cpu) != KVM_EXIT_HLT)
+		return 0;
+	vcpu_get_regs(&g->cpu, &regs);
+	return regs.rdi;
+}
+
+/* KVM's guest and xvm's take turns on a CPU, at the same addresses: each sees its own memory. */
+TEST_F(isolation, guests_of_both_devices)
+{
+	bool xvm = device_is_xvm(self->dev);
+	int dev = open(xvm ? "/dev/kvm" : "/dev/xvm", O_RDWR | O_CLOEXEC);
+	struct guest other = {};
+	int i;
+
+	if (dev < 0)
+		SKIP(return, "the other device is not there");
+	pin_to_this_cpu();
+	start_sum(&self->g, self->dev, 3);
+	start_sum(&other, dev, 5);
+	for (i = 0; i < 200; i++) {
+		EXPECT_EQ(3 * 64, run_sum(&self->g));
+		EXPECT_EQ(5 * 64, run_sum(&other));
+	}
+	guest_destroy(&other);
+	close(dev);
+}
+
+/* What a vCPU left in the TLB serves it again, unless another guest, KVM's included, came between. */
+TEST_F(isolation, tlb_is_flushed_for_others_only)
+{
+	int dev = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	struct guest other = {};
+	uint64_t before;
+	int i;
+
+	if (!device_is_xvm(self->dev))
+		SKIP(return, "KVM doesn't tell");
+	pin_to_this_cpu();
+	start_sum(&self->g, self->dev, 3);
+	EXPECT_EQ(3 * 64, run_sum(&self->g));
+	before = read_stat(self->g.cpu.fd, "asid_flush");
+	for (i = 0; i < 100; i++)
+		EXPECT_EQ(3 * 64, run_sum(&self->g));
+	/* A guest of another program's may come between, seldom. */
+	EXPECT_LT(read_stat(self->g.cpu.fd, "asid_flush") - before, 50);
+
+	if (dev < 0)
+		SKIP(return, "no KVM to come between");
+	start_sum(&other, dev, 5);
+	before = read_stat(self->g.cpu.fd, "asid_flush");
+	for (i = 0; i < 100; i++) {
+		EXPECT_EQ(5 * 64, run_sum(&other));
+		EXPECT_EQ(3 * 64, run_sum(&self->g));
+	}
+	EXPECT_GE(read_stat(self->g.cpu.fd, "asid_flush") - before, 100);
+	guest_destroy(&other);
+	close(dev);
 }
 
 TEST_HARNESS_MAIN
