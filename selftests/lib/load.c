@@ -2,6 +2,7 @@
 #include "load.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #define TABLE_GPA 0x40000ul
 #define COUNTERS_GPA(cpu) (0x50000ul + (cpu) * 0x8000)
@@ -81,8 +82,8 @@ static bool try_again(struct vcpu *v, int reason, void *arg)
 	return reason == -EFAULT;
 }
 
-void load_start(struct load *l, struct guest *g, int dev, uint8_t *pages,
-		bool writes)
+void load_start_in(struct load *l, struct guest *g, int dev, uint8_t *pages,
+		   size_t size, bool writes)
 {
 	int i;
 
@@ -93,7 +94,7 @@ void load_start(struct load *l, struct guest *g, int dev, uint8_t *pages,
 	g->mem_size = GUEST_SIZE;
 	g->mem = mem_alloc(g->mem_size);
 	guest_add_slot(g, 0, 0, 0, g->mem_size, g->mem);
-	guest_add_slot(g, 1, 0, LOAD_GPA, LOAD_SIZE, pages);
+	guest_add_slot(g, 1, 0, LOAD_GPA, size, pages);
 	guest_load(g, checker, checker_end);
 	for (i = 0; i < LOAD_PAGES; i++)
 		load_rewrite(l, i);
@@ -118,6 +119,29 @@ void load_start(struct load *l, struct guest *g, int dev, uint8_t *pages,
 		runner_start(&l->runners[i], &l->cpus[i], try_again, NULL);
 }
 
+void load_start(struct load *l, struct guest *g, int dev, uint8_t *pages,
+		bool writes)
+{
+	load_start_in(l, g, dev, pages, LOAD_SIZE, writes);
+}
+
+#define PATIENCE_S 60
+
+/* Stop the vCPU; if the storm let it come round not once, when it has, undisturbed. */
+static int stop_one(struct load *l, int i, struct kvm_regs *regs)
+{
+	int last, waited = 0;
+
+	for (;;) {
+		last = runner_stop(&l->runners[i]);
+		vcpu_get_regs(&l->cpus[i], regs);
+		if (last != -EINTR || regs->r14 || waited++ == PATIENCE_S)
+			return last;
+		runner_start(&l->runners[i], &l->cpus[i], try_again, NULL);
+		sleep(1);
+	}
+}
+
 int load_stop(struct load *l)
 {
 	struct kvm_regs regs;
@@ -126,9 +150,8 @@ int load_stop(struct load *l)
 	/* While the guest runs, and once more when it has stopped. */
 	guest_verify(l->g);
 	for (i = 0; i < LOAD_VCPUS; i++) {
-		int last = runner_stop(&l->runners[i]);
+		int last = stop_one(l, i, &regs);
 
-		vcpu_get_regs(&l->cpus[i], &regs);
 		if (last != -EINTR || !regs.r14) {
 			fprintf(stderr, "# vCPU %d: %s after %llu rounds,", i,
 				exit_name(last), regs.r14);
