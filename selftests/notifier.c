@@ -393,7 +393,7 @@ TEST_F_TIMEOUT(notifier, huge_page_collapse, 60)
 	ASSERT_EQ(0, madvise(area, MIB2, MADV_NOHUGEPAGE));
 	memset(area, 0, MIB2);
 	ASSERT_EQ(0, madvise(area, MIB2, MADV_HUGEPAGE));
-	load_start(&l, &self->g, self->dev, area, true);
+	load_start_in(&l, &self->g, self->dev, area, MIB2, true);
 	end_ms = now_ms() + STORM_MS;
 	while (load_running(&l) && now_ms() < end_ms) {
 		/* It may find a page busy: not each time, but sometimes. */
@@ -422,7 +422,7 @@ TEST_F(notifier, huge_page_split)
 	area = (uint8_t *)(((uintptr_t)area + MIB2 - 1) & ~(MIB2 - 1));
 	ASSERT_EQ(0, madvise(area, MIB2, MADV_HUGEPAGE));
 	memset(area, 0, MIB2);
-	load_start(&l, &self->g, self->dev, area, false);
+	load_start_in(&l, &self->g, self->dev, area, MIB2, false);
 	STORM(&l, page) {
 		load_begin(&l, page);
 		ASSERT_EQ(0, madvise(load_word(&l, page), GUEST_PAGE,
@@ -448,7 +448,7 @@ TEST_F(notifier, hugetlb)
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 	if (p == MAP_FAILED)
 		SKIP(return, "no huge pages to be had");
-	load_start(&l, &self->g, self->dev, p, false);
+	load_start_in(&l, &self->g, self->dev, p, MIB2, false);
 	STORM(&l, round) {
 		for (i = 0; i < LOAD_PAGES; i++)
 			load_begin(&l, i);

@@ -8,6 +8,9 @@
  * those pages again and flushes; only then user space copies them.  A write
  * that came after its bit was taken and before the protection is in the copy;
  * any later one faults and sets the bit anew: none is lost.
+ *
+ * New leaves of a logged slot are small.  Large ones from before stay, for
+ * reading; the first write splits them.
  */
 #include <linux/bitmap.h>
 #include <linux/compat.h>
@@ -54,6 +57,45 @@ void xvm_dirty_enabled(struct xvm *xvm, const struct memslot *slot)
 	}
 	if (any)
 		xvm_tlb_flush_range(xvm, slot->base_gfn, end);
+}
+
+/*
+ * Where the host's page is larger than the leaves, drop them: the next fault
+ * brings a large one.  Returns how many pages from gfn on are done with.
+ */
+static u64 drop_small_leaves(struct xvm *xvm, const struct memslot *slot, u64 gfn)
+{
+	unsigned int level, present = 0;
+	struct xvm_host_entry host;
+	u64 first, pages;
+
+	xvm_hostmap_entry(memslot_gfn_to_hva(slot, gfn), &host);
+	level = min(host.level, xvm_slot_max_level(slot, gfn));
+	pages = xvm_level_pages(max(level, 2U));
+	first = gfn & ~(pages - 1);
+	if (level > 1) {
+		xvm_pgtable_lookup(&xvm->mmu.pgt, first, &present);
+		if (present < level)
+			xvm_mmu_zap_range(xvm, first, first + pages);
+	}
+	return first + pages - gfn;
+}
+
+void xvm_dirty_disabled(struct xvm *xvm, const struct memslot *slot)
+{
+	u64 gfn = slot->base_gfn, end = memslot_end_gfn(slot);
+
+	while (gfn < end) {
+		u64 stop = min_t(u64, end, gfn + CHUNK_BITS);
+
+		write_lock(&xvm->mmu.lock);
+		while (gfn < stop)
+			gfn += drop_small_leaves(xvm, slot, gfn);
+		xvm_mmu_zap_flush(xvm);
+		write_unlock(&xvm->mmu.lock);
+		xvm_mmu_zap_throttle(xvm);
+		cond_resched();
+	}
 }
 
 void xvm_dirty_mark(const struct memslot *slot, u64 gfn)

@@ -16,13 +16,49 @@ struct fault {
 	unsigned long hva;
 	bool slot_writable;
 	bool logged;		/* the slot has a dirty log: writable for a write alone */
+	unsigned int max_level;	/* of a leaf there, as far as the slot goes */
 	unsigned long seq;	/* of the invalidations, before anything was looked up */
 };
 
-static u64 make_leaf(const struct fault *fault, const struct xvm_hostmap *map)
+unsigned int xvm_slot_max_level(const struct memslot *slot, u64 gfn)
 {
-	u64 pte = map->pfn << PAGE_SHIFT | XVM_PTE_PRESENT | XVM_PTE_USER | XVM_PTE_ACCESSED;
+	u64 skew = slot->base_gfn ^ (slot->hva >> PAGE_SHIFT);
+	unsigned int level;
 
+	if (slot->flags & KVM_MEM_LOG_DIRTY_PAGES)
+		return 1;
+	for (level = 1; level < XVM_MAX_LEAF_LEVEL; level++) {
+		u64 pages = xvm_level_pages(level + 1);
+		u64 first = gfn & ~(pages - 1);
+
+		if (skew & (pages - 1) || first < slot->base_gfn ||
+		    first + pages > memslot_end_gfn(slot))
+			break;
+	}
+	return level;
+}
+
+/* As large as the host's mapping, where the slot lets it. */
+static unsigned int choose_level(const struct fault *fault, const struct xvm_hostmap *map)
+{
+	struct xvm_host_entry host;
+
+	if (fault->max_level == 1 || !map->page)
+		return 1;
+	xvm_hostmap_entry(fault->hva, &host);
+	/* It may be about to change: the sequence tells, but not whether both are of one time. */
+	if (!host.level || host.pfn != map->pfn || (map->writable && !host.writable))
+		return 1;
+	return min(host.level, fault->max_level);
+}
+
+static u64 make_leaf(const struct fault *fault, const struct xvm_hostmap *map, unsigned int level)
+{
+	u64 pfn = map->pfn & ~(xvm_level_pages(level) - 1);
+	u64 pte = pfn << PAGE_SHIFT | XVM_PTE_PRESENT | XVM_PTE_USER | XVM_PTE_ACCESSED;
+
+	if (level > 1)
+		pte |= XVM_PTE_HUGE;
 	if (map->writable && fault->slot_writable && (fault->write || !fault->logged))
 		pte |= XVM_PTE_WRITE;
 	if (fault->write)
@@ -47,6 +83,7 @@ static enum xvm_fault_result find_slot(struct xvm_vcpu *vcpu, struct fault *faul
 	if (slot) {
 		fault->slot_writable = !(slot->flags & KVM_MEM_READONLY);
 		fault->logged = slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
+		fault->max_level = xvm_slot_max_level(slot, fault->gfn);
 		fault->hva = memslot_gfn_to_hva(slot, fault->gfn);
 		if (fault->slot_writable || !fault->write)
 			ret = XVM_FAULT_FIXED;
@@ -72,52 +109,88 @@ static void mark_dirty(struct xvm_vcpu *vcpu, const struct fault *fault)
 	memslots_read_unlock(slots, &vcpu->slots_reader);
 }
 
-static int install(struct xvm_vcpu *vcpu, struct fault *fault, struct xvm_hostmap *map)
+static bool stale(struct xvm *xvm, const struct fault *fault, unsigned int level)
+{
+	u64 pages = xvm_level_pages(level);
+
+	return xvm_mmu_retry(xvm, fault->seq, fault->gfn & ~(pages - 1),
+			     fault->hva & ~((pages << PAGE_SHIFT) - 1), pages);
+}
+
+/* mmu.lock is held.  -EBUSY: a table is in the way. */
+static int map_leaf(struct xvm_vcpu *vcpu, const struct fault *fault,
+		    const struct xvm_hostmap *map, unsigned int level)
 {
 	struct xvm *xvm = vcpu->xvm;
-	int ret = XVM_FAULT_RETRY;
-
-	read_lock(&xvm->mmu.lock);
-	if (xvm_mmu_retry(xvm, fault->seq, fault->gfn, fault->hva))
-		goto unlock;
+	u64 pages = xvm_level_pages(level);
+	u64 gfn = fault->gfn & ~(pages - 1);
 
 	if (fault->write && fault->logged)
 		mark_dirty(vcpu, fault);
-	switch (xvm_pgtable_map(&xvm->mmu.pgt, fault->gfn, 1, make_leaf(fault, map), vcpu)) {
+	switch (xvm_pgtable_map(&xvm->mmu.pgt, gfn, level, make_leaf(fault, map, level), vcpu)) {
 	case XVM_MAP_NEW:
-		atomic64_inc(&xvm->stat.pages_4k);
+		xvm_mmu_count_leaves(xvm, level, 1);
 		vcpu->stat.pf_fixed++;
-		ret = XVM_FAULT_FIXED;
 		break;
 	case XVM_MAP_RELAXED:
 		vcpu->stat.pf_fixed++;
-		ret = XVM_FAULT_FIXED;
 		break;
 	case XVM_MAP_SAME:
 		vcpu->stat.pf_spurious++;
-		ret = XVM_FAULT_FIXED;
 		break;
 	case XVM_MAP_REPLACED:
 		/* The host swapped pages without telling: nobody may go on using the old one. */
-		xvm_tlb_flush_range(xvm, fault->gfn, fault->gfn + 1);
+		xvm_tlb_flush_range(xvm, gfn, gfn + pages);
 		vcpu->stat.pf_fixed++;
-		ret = XVM_FAULT_FIXED;
 		break;
 	case XVM_MAP_NO_TABLE:
-		ret = -ENOMEM;
-		break;
+		return -ENOMEM;
 	case XVM_MAP_BLOCKED:
-		break;
+		return -EBUSY;
 	}
 	/*
 	 * The guest may write it at any time from now on.  Under the lock: who
 	 * cleans the page zaps the leaf first, and so comes before or after this.
 	 */
-	if (ret == XVM_FAULT_FIXED && map->writable && map->page && !PageReserved(map->page))
+	if (map->writable && map->page && !PageReserved(map->page))
 		set_page_dirty(map->page);
-unlock:
-	read_unlock(&xvm->mmu.lock);
+	return XVM_FAULT_FIXED;
+}
+
+/*
+ * Smaller leaves are there, or just their empty table, from when the host's
+ * mapping or the slots were others.  Flush before the large leaf comes: no TLB
+ * may ever hold both sizes.
+ */
+static int map_over_table(struct xvm_vcpu *vcpu, const struct fault *fault,
+			  const struct xvm_hostmap *map, unsigned int level)
+{
+	struct xvm *xvm = vcpu->xvm;
+	u64 gfn = fault->gfn & ~(xvm_level_pages(level) - 1);
+	int ret = XVM_FAULT_RETRY;
+
+	write_lock(&xvm->mmu.lock);
+	if (!stale(xvm, fault, level)) {
+		xvm_mmu_zap_range(xvm, gfn, gfn + xvm_level_pages(level));
+		xvm_mmu_zap_flush(xvm);
+		ret = map_leaf(vcpu, fault, map, level);
+	}
+	write_unlock(&xvm->mmu.lock);
 	return ret;
+}
+
+static int install(struct xvm_vcpu *vcpu, const struct fault *fault,
+		   const struct xvm_hostmap *map)
+{
+	unsigned int level = choose_level(fault, map);
+	struct xvm *xvm = vcpu->xvm;
+	int ret = XVM_FAULT_RETRY;
+
+	read_lock(&xvm->mmu.lock);
+	if (!stale(xvm, fault, level))
+		ret = map_leaf(vcpu, fault, map, level);
+	read_unlock(&xvm->mmu.lock);
+	return ret == -EBUSY ? map_over_table(vcpu, fault, map, level) : ret;
 }
 
 enum xvm_fault_result xvm_mmu_fault_fast(struct xvm_vcpu *vcpu, u64 gpa, u32 access)

@@ -7,6 +7,7 @@
  * struct pages (VM_PFNMAP) is never referenced at all.
  */
 #include <linux/mm.h>
+#include <linux/pgtable.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 
@@ -111,4 +112,56 @@ void xvm_hostmap_put(struct xvm_hostmap *map)
 {
 	if (map->page)
 		put_page(map->page);
+}
+
+static void set_entry(struct xvm_host_entry *entry, unsigned long hva, unsigned int level,
+		      u64 pfn, bool writable)
+{
+	entry->level = level;
+	entry->pfn = pfn + ((hva >> PAGE_SHIFT) & (xvm_level_pages(level) - 1));
+	entry->writable = writable;
+}
+
+/* IRQs are off.  Each entry is read once: the host may change it meanwhile. */
+static void walk_host(unsigned long hva, struct xvm_host_entry *entry)
+{
+	pgd_t pgd = READ_ONCE(*pgd_offset(current->mm, hva));
+	p4d_t p4d;
+	pud_t pud;
+	pmd_t pmd;
+	pte_t pte;
+
+	if (pgd_none(pgd) || !pgd_present(pgd))
+		return;
+	p4d = READ_ONCE(*p4d_offset(&pgd, hva));
+	if (p4d_none(p4d) || !p4d_present(p4d))
+		return;
+	pud = READ_ONCE(*pud_offset(&p4d, hva));
+	if (pud_none(pud) || !pud_present(pud))
+		return;
+	if (pud_leaf(pud)) {
+		set_entry(entry, hva, 3, pud_pfn(pud), pud_write(pud));
+		return;
+	}
+	pmd = READ_ONCE(*pmd_offset(&pud, hva));
+	if (pmd_none(pmd) || !pmd_present(pmd))
+		return;
+	if (pmd_leaf(pmd)) {
+		set_entry(entry, hva, 2, pmd_pfn(pmd), pmd_write(pmd));
+		return;
+	}
+	pte = READ_ONCE(*pte_offset_kernel(&pmd, hva));
+	if (pte_present(pte))
+		set_entry(entry, hva, 1, pte_pfn(pte), pte_write(pte));
+}
+
+void xvm_hostmap_entry(unsigned long hva, struct xvm_host_entry *entry)
+{
+	unsigned long flags;
+
+	*entry = (struct xvm_host_entry) {};
+	/* Tables are freed by RCU or after an IPI to all who use the mm: not while IRQs are off. */
+	local_irq_save(flags);
+	walk_host(hva, entry);
+	local_irq_restore(flags);
 }

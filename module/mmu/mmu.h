@@ -99,17 +99,22 @@ void xvm_mmu_zap_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn);
 void xvm_mmu_zap_flush(struct xvm *xvm);
 /* No lock held, may sleep.  After a zap by a thread that can make others wait for memory. */
 void xvm_mmu_zap_throttle(struct xvm *xvm);
+/* Count nr leaves of a level that came, or went. */
+void xvm_mmu_count_leaves(struct xvm *xvm, unsigned int level, s64 nr);
 void xvm_mmu_cache_topup(struct xvm_mmu_cache *cache);
 void xvm_mmu_cache_free(struct xvm_mmu_cache *cache);
 
 /* fault.c */
 /* [no sleep] for the common case: host page present, tables at hand */
 enum xvm_fault_result xvm_mmu_fault_fast(struct xvm_vcpu *vcpu, u64 gpa, u32 access);
+/* Of the largest leaf around gfn that lies within the slot, if the host has one as large. */
+unsigned int xvm_slot_max_level(const struct memslot *slot, u64 gfn);
 /* may sleep; >= 0: enum xvm_fault_result, -EFAULT, -EINTR, -ENOMEM, -EHWPOISON */
 int xvm_mmu_fault(struct xvm_vcpu *vcpu, u64 gpa, u32 access);
 
 /* notifier.c */
-bool xvm_mmu_retry(struct xvm *xvm, unsigned long seq, u64 gfn, unsigned long hva);
+/* For pages from gfn on, which hva and what follows back. */
+bool xvm_mmu_retry(struct xvm *xvm, unsigned long seq, u64 gfn, unsigned long hva, u64 pages);
 int xvm_mmu_notifier_register(struct xvm *xvm);
 void xvm_mmu_notifier_unregister(struct xvm *xvm);
 
@@ -117,6 +122,7 @@ void xvm_mmu_notifier_unregister(struct xvm *xvm);
 int xvm_dirty_prepare(const struct memslot *old, struct memslot *new);
 void xvm_dirty_free(struct memslot *slot);
 void xvm_dirty_enabled(struct xvm *xvm, const struct memslot *slot);	/* just published */
+void xvm_dirty_disabled(struct xvm *xvm, const struct memslot *slot);	/* likewise */
 void xvm_dirty_mark(const struct memslot *slot, u64 gfn);	/* in a read section */
 long xvm_get_dirty_log(struct xvm *xvm, const struct kvm_dirty_log __user *arg);
 
@@ -131,6 +137,19 @@ int xvm_hostmap_fast(unsigned long hva, bool write, struct xvm_hostmap *map);	/*
 /* may sleep; -EFAULT, -EINTR (a signal came), -ENOMEM, -EHWPOISON */
 int xvm_hostmap_get(unsigned long hva, bool write, struct xvm_hostmap *map);
 void xvm_hostmap_put(struct xvm_hostmap *map);
+
+/* The entry of the host's own tables that maps an address. */
+struct xvm_host_entry {
+	unsigned int level;		/* as in pgtable.h; 0: nothing is mapped there */
+	u64 pfn;			/* of the address itself */
+	bool writable;
+};
+
+/*
+ * [no sleep] Of current->mm, without a lock: what it says holds if no
+ * invalidation of the address has begun before mmu.lock is held.
+ */
+void xvm_hostmap_entry(unsigned long hva, struct xvm_host_entry *entry);
 
 /* tlb.c: asks are cheap; only the vCPUs that are in the guest get an IPI */
 void xvm_tlb_flush_vm(struct xvm *xvm);

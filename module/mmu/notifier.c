@@ -14,14 +14,16 @@
 
 #include "../xvm.h"
 
-bool xvm_mmu_retry(struct xvm *xvm, unsigned long seq, u64 gfn, unsigned long hva)
+bool xvm_mmu_retry(struct xvm *xvm, unsigned long seq, u64 gfn, unsigned long hva, u64 pages)
 {
 	struct xvm_mmu *mmu = &xvm->mmu;
 
 	lockdep_assert_held(&mmu->lock);
-	if (mmu->notifiers_active && hva >= mmu->hva_start && hva <= mmu->hva_last)
+	/* Of a large leaf any part may be going, not only the page that faulted. */
+	if (mmu->notifiers_active && hva <= mmu->hva_last &&
+	    hva + (pages << PAGE_SHIFT) - 1 >= mmu->hva_start)
 		return true;
-	if (mmu->frozen && gfn >= mmu->frozen_start && gfn < mmu->frozen_end)
+	if (mmu->frozen && gfn < mmu->frozen_end && gfn + pages > mmu->frozen_start)
 		return true;
 	return mmu->invalidate_seq != seq;
 }

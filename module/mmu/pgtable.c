@@ -72,34 +72,52 @@ u64 xvm_pgtable_lookup(struct xvm_pgtable *pgt, u64 gfn, unsigned int *level)
 	return 0;
 }
 
-/* The table below *ptep, made if it is missing.  NULL: none could be had, or a leaf is there. */
-static u64 *get_child(struct xvm_pgtable *pgt, u64 *ptep, unsigned int level, void *ctx,
-		      enum xvm_map_result *why)
+/* Make table say what the leaf of this level does; a leaf of 0 is none. */
+static void fill_table(u64 *table, u64 leaf, unsigned int level)
+{
+	u64 step = leaf ? xvm_level_pages(level - 1) << 12 : 0;
+	unsigned int i;
+
+	if (level - 1 == 1)
+		leaf &= ~XVM_PTE_HUGE;
+	for (i = 0; i < XVM_PGT_ENTRIES; i++)
+		table[i] = leaf + i * step;
+}
+
+/* The table below *ptep, made if it is missing, or of the leaf there.  NULL: none could be had. */
+static u64 *get_child(struct xvm_pgtable *pgt, u64 *ptep, unsigned int level, void *ctx)
 {
 	u64 pte = READ_ONCE(*ptep);
-	u64 *table;
+	u64 *table = NULL;
+	bool filled = false;
 
-	if (!(pte & XVM_PTE_PRESENT)) {
+	while (!(pte & XVM_PTE_PRESENT) || xvm_pte_is_leaf(pte, level)) {
 		u64 link, old = pte;
 
-		table = pgt->ops->alloc(ctx);
-		if (!table) {
-			*why = XVM_MAP_NO_TABLE;
+		if (!table)
+			table = pgt->ops->alloc(ctx);
+		if (!table)
 			return NULL;
+		if ((old & XVM_PTE_PRESENT) || filled) {
+			fill_table(table, old, level);
+			filled = true;
 		}
 		/* Rights are the leaf's to restrict. */
 		link = pgt->ops->to_phys(table) | XVM_PTE_PRESENT | XVM_PTE_WRITE | XVM_PTE_USER |
 		       XVM_PTE_ACCESSED;
-		/* Full barrier: the zeroed page is visible before the link to it. */
+		/* Full barrier: what is in the page is visible before the link to it. */
 		pte = cmpxchg64(ptep, old, link);
-		if (pte == old)
+		if (pte == old) {
+			if (old & XVM_PTE_PRESENT)
+				pgt->ops->split(ctx, level);
 			return table;
-		/* Another fault linked its own first: use that. */
-		pgt->ops->unalloc(ctx, table);
+		}
 	}
-	if (xvm_pte_is_leaf(pte, level)) {
-		*why = XVM_MAP_BLOCKED;
-		return NULL;
+	/* Another fault linked its own first: use that. */
+	if (table) {
+		if (filled)
+			fill_table(table, 0, level);
+		pgt->ops->unalloc(ctx, table);
 	}
 	return pgt_child(pgt, pte);
 }
@@ -108,15 +126,14 @@ enum xvm_map_result xvm_pgtable_map(struct xvm_pgtable *pgt, u64 gfn, unsigned i
 				    void *ctx)
 {
 	const u64 rights = XVM_PTE_WRITE | XVM_PTE_ACCESSED | XVM_PTE_DIRTY;
-	enum xvm_map_result why;
 	u64 *table = pgt->root;
 	u64 *ptep, old, want;
 	unsigned int l;
 
 	for (l = pgt->levels; l > level; l--) {
-		table = get_child(pgt, &table[pgt_index(gfn, l)], l, ctx, &why);
+		table = get_child(pgt, &table[pgt_index(gfn, l)], l, ctx);
 		if (!table)
-			return why;
+			return XVM_MAP_NO_TABLE;
 	}
 
 	ptep = &table[pgt_index(gfn, level)];
@@ -194,19 +211,28 @@ struct wrprotect {
 	bool any;
 };
 
-static bool wanted(const unsigned long *only, u64 bit)
+/* Is a bit set in [first, end)? */
+static bool wanted(const unsigned long *only, u64 first, u64 end)
 {
 	const unsigned int bits = 8 * sizeof(*only);
 
-	return !only || (only[bit / bits] >> (bit % bits) & 1);
+	for (; first < end; first++)
+		if (only[first / bits] >> (first % bits) & 1)
+			return true;
+	return false;
 }
 
 static enum xvm_walk_answer wrprotect_visit(struct xvm_walk *walk, u64 *pte, u64 val, u64 gfn,
 					    unsigned int level, enum xvm_walk_visit why)
 {
 	struct wrprotect *wp = walk->ctx;
+	u64 end = gfn + xvm_level_pages(level);
 
-	if (!(val & XVM_PTE_WRITE) || !wanted(wp->only, gfn - walk->start))
+	if (!(val & XVM_PTE_WRITE))
+		return XVM_WALK_ON;
+	/* A large leaf may begin before the range and end after it. */
+	if (wp->only && !wanted(wp->only, (gfn > walk->start ? gfn : walk->start) - walk->start,
+				(end < walk->end ? end : walk->end) - walk->start))
 		return XVM_WALK_ON;
 	/* The CPU may be setting A or D in it: none of that may be lost. */
 	for (;;) {

@@ -8,8 +8,9 @@
  *
  * Nothing here knows locks, VMs or TLBs.  "Shared" operations may run in
  * parallel with each other: they change an entry by cmpxchg from an empty or
- * weaker one.  "Exclusive" ones need everybody else kept out.  No operation
- * flushes: its return value says whether the caller has to.
+ * weaker one, or from a leaf to a table of leaves that map the same.
+ * "Exclusive" ones need everybody else kept out.  No operation flushes: its
+ * return value says whether the caller has to.
  */
 #ifndef XVM_MMU_PGTABLE_H
 #define XVM_MMU_PGTABLE_H
@@ -33,8 +34,10 @@
 struct xvm_pgtable_ops {
 	/* Must not sleep; NULL when there is none at hand.  ctx: the caller's of the operation. */
 	u64 *(*alloc)(void *ctx);
-	/* Give back a page that alloc gave in the same operation and that was never linked. */
+	/* Give back, zeroed, what alloc gave in the same operation and what was never linked. */
 	void (*unalloc)(void *ctx, u64 *table);
+	/* A leaf of this level has become a full table of leaves one below.  ctx: as for alloc. */
+	void (*split)(void *ctx, unsigned int level);
 	/* A subtree was cut off: reachable by TLBs' walkers until the flush, by nobody after it. */
 	void (*detach)(void *ctx, u64 *table, unsigned int level);
 	u64 (*to_phys)(u64 *table);
@@ -46,6 +49,8 @@ struct xvm_pgtable {
 	unsigned int levels;		/* 4 or 5, as the host's own */
 	const struct xvm_pgtable_ops *ops;
 };
+
+#define XVM_MAX_LEAF_LEVEL	3
 
 static inline u64 xvm_level_pages(unsigned int level)
 {
@@ -92,7 +97,7 @@ u64 xvm_pgtable_lookup(struct xvm_pgtable *pgt, u64 gfn, unsigned int *level);
 
 /* Leaves and tables that went away. */
 struct xvm_pgtable_count {
-	u64 leaves[4];		/* by level, 1 to 3 */
+	u64 leaves[XVM_MAX_LEAF_LEVEL + 1];	/* by level */
 	u64 tables;
 };
 
@@ -102,12 +107,14 @@ enum xvm_map_result {
 	XVM_MAP_RELAXED,	/* same page, more rights: no flush needed, see pgtable.c */
 	XVM_MAP_REPLACED,	/* another page was there: flush before anyone relies on this one */
 	XVM_MAP_NO_TABLE,	/* alloc gave NULL: nothing lost, try again with more */
-	XVM_MAP_BLOCKED,	/* a table hangs where the leaf should go, or a larger leaf above */
+	XVM_MAP_BLOCKED,	/* a table hangs where the leaf should go: unmap its range first */
 };
 
 /*
  * Map one leaf at level.  pte: its whole value.  gfn is aligned to the level.
- * Tables on the way are allocated from ctx.  Shared.
+ * Tables on the way are allocated from ctx; a larger leaf on the way is split,
+ * which needs no flush: a TLB that keeps the whole one keeps what its parts say.
+ * Shared.
  */
 enum xvm_map_result xvm_pgtable_map(struct xvm_pgtable *pgt, u64 gfn, unsigned int level, u64 pte,
 				    void *ctx);
@@ -125,8 +132,9 @@ bool xvm_pgtable_unmap(struct xvm_pgtable *pgt, u64 start, u64 end, void *ctx,
 
 /*
  * Take write permission from the leaves of [start, end), of those alone whose
- * bit (gfn - start) is set in only, if it isn't NULL.  Exclusive.  True: some
- * leaf had it, and a flush is due.
+ * bit (gfn - start) is set in only, if it isn't NULL.  A larger leaf loses it
+ * as a whole, if any of its bits is set, and stays whole: the write that faults
+ * then splits it.  Exclusive.  True: some leaf had it, and a flush is due.
  */
 bool xvm_pgtable_wrprotect(struct xvm_pgtable *pgt, u64 start, u64 end, const unsigned long *only);
 

@@ -86,9 +86,12 @@ static void slots_commit(struct memslots *ms, const struct memslot *old, const s
 			 enum memslot_change_kind kind)
 {
 	trace_xvm_memslot(kind, new ?: old);
-	if (kind == MEMSLOT_FLAGS && !new->as_id &&
-	    (new->flags & ~old->flags & KVM_MEM_LOG_DIRTY_PAGES))
+	if (kind != MEMSLOT_FLAGS || new->as_id)
+		return;
+	if (new->flags & ~old->flags & KVM_MEM_LOG_DIRTY_PAGES)
 		xvm_dirty_enabled(to_xvm(ms), new);
+	if (old->flags & ~new->flags & KVM_MEM_LOG_DIRTY_PAGES)
+		xvm_dirty_disabled(to_xvm(ms), new);
 }
 
 const struct memslot_ops xvm_memslot_ops = {

@@ -14,6 +14,14 @@
 /* Subtrees that may wait for the worker; beyond that the zapping thread frees them itself. */
 #define ZAP_QUEUE_MAX	512
 
+void xvm_mmu_count_leaves(struct xvm *xvm, unsigned int level, s64 nr)
+{
+	struct xvm_vm_stat *stat = &xvm->stat;
+	atomic64_t *const by_level[] = { &stat->pages_4k, &stat->pages_2m, &stat->pages_1g };
+
+	atomic64_add(nr, by_level[level - 1]);
+}
+
 static u64 *cache_alloc(void *ctx)
 {
 	struct xvm_vcpu *vcpu = ctx;
@@ -33,6 +41,15 @@ static void cache_unalloc(void *ctx, u64 *table)
 	/* It was linked nowhere, so it is still all zero. */
 	cache->pages[cache->nr++] = table;
 	atomic64_dec(&vcpu->xvm->stat.table_pages);
+}
+
+static void count_split(void *ctx, unsigned int level)
+{
+	struct xvm_vcpu *vcpu = ctx;
+	struct xvm *xvm = vcpu->xvm;
+
+	xvm_mmu_count_leaves(xvm, level, -1);
+	xvm_mmu_count_leaves(xvm, level - 1, XVM_PGT_ENTRIES);
 }
 
 static void zap_detach(void *ctx, u64 *table, unsigned int level)
@@ -59,6 +76,7 @@ static u64 *table_to_virt(u64 phys)
 static const struct xvm_pgtable_ops tdp_pgtable_ops = {
 	.alloc = cache_alloc,
 	.unalloc = cache_unalloc,
+	.split = count_split,
 	.detach = zap_detach,
 	.to_phys = table_to_phys,
 	.to_virt = table_to_virt,
@@ -90,9 +108,10 @@ static void free_table(u64 *table)
 
 static void count_zapped(struct xvm *xvm, const struct xvm_pgtable_count *count)
 {
-	atomic64_sub(count->leaves[1], &xvm->stat.pages_4k);
-	atomic64_sub(count->leaves[2], &xvm->stat.pages_2m);
-	atomic64_sub(count->leaves[3], &xvm->stat.pages_1g);
+	unsigned int level;
+
+	for (level = 1; level <= XVM_MAX_LEAF_LEVEL; level++)
+		xvm_mmu_count_leaves(xvm, level, -(s64)count->leaves[level]);
 	atomic64_sub(count->tables, &xvm->stat.table_pages);
 }
 
@@ -205,5 +224,6 @@ void xvm_mmu_destroy(struct xvm *xvm)
 	free_subtrees(xvm, &mmu->zapped.detached);
 	xvm_pgtable_free(&mmu->pgt, mmu->pgt.root, mmu->pgt.levels, free_table, &count);
 	count_zapped(xvm, &count);
-	WARN_ON_ONCE(atomic64_read(&xvm->stat.table_pages) || atomic64_read(&xvm->stat.pages_4k));
+	WARN_ON_ONCE(atomic64_read(&xvm->stat.table_pages) || atomic64_read(&xvm->stat.pages_4k) ||
+		     atomic64_read(&xvm->stat.pages_2m) || atomic64_read(&xvm->stat.pages_1g));
 }

@@ -12,7 +12,6 @@
  * in which nothing was added and nothing that was taken away is still counted.
  */
 #include <linux/mm.h>
-#include <linux/pgtable.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/workqueue.h>
@@ -121,65 +120,6 @@ static int tour_take(struct tour *tour)
 	return 0;
 }
 
-/* What the host maps at an address: found without a lock, the tables kept by IRQs off. */
-struct host_entry {
-	bool present;
-	bool writable;
-	u64 pfn;
-	u64 pages;		/* from here to the end of what the entry maps */
-};
-
-static void host_leaf(struct host_entry *entry, unsigned long hva, unsigned long size, u64 pfn,
-		      bool writable)
-{
-	entry->present = true;
-	entry->writable = writable;
-	entry->pfn = pfn + ((hva & (size - 1)) >> PAGE_SHIFT);
-	entry->pages = (size - (hva & (size - 1))) >> PAGE_SHIFT;
-}
-
-static void host_walk(struct host_entry *entry, unsigned long hva)
-{
-	pgd_t pgd = READ_ONCE(*pgd_offset(current->mm, hva));
-	p4d_t p4d;
-	pud_t pud;
-	pmd_t pmd;
-	pte_t pte;
-
-	if (pgd_none(pgd) || !pgd_present(pgd))
-		return;
-	p4d = READ_ONCE(*p4d_offset(&pgd, hva));
-	if (p4d_none(p4d) || !p4d_present(p4d))
-		return;
-	pud = READ_ONCE(*pud_offset(&p4d, hva));
-	if (pud_none(pud) || !pud_present(pud))
-		return;
-	if (pud_leaf(pud)) {
-		host_leaf(entry, hva, PUD_SIZE, pud_pfn(pud), pud_write(pud));
-		return;
-	}
-	pmd = READ_ONCE(*pmd_offset(&pud, hva));
-	if (pmd_none(pmd) || !pmd_present(pmd))
-		return;
-	if (pmd_leaf(pmd)) {
-		host_leaf(entry, hva, PMD_SIZE, pmd_pfn(pmd), pmd_write(pmd));
-		return;
-	}
-	pte = READ_ONCE(*pte_offset_kernel(&pmd, hva));
-	if (pte_present(pte))
-		host_leaf(entry, hva, PAGE_SIZE, pte_pfn(pte), pte_write(pte));
-}
-
-static void host_lookup(struct host_entry *entry, unsigned long hva)
-{
-	unsigned long flags;
-
-	*entry = (struct host_entry) {};
-	local_irq_save(flags);
-	host_walk(entry, hva);
-	local_irq_restore(flags);
-}
-
 static bool being_invalidated(const struct xvm_mmu *mmu, unsigned long hva, u64 pages)
 {
 	return mmu->notifiers_active && hva <= mmu->hva_last &&
@@ -190,34 +130,26 @@ static bool being_invalidated(const struct xvm_mmu *mmu, unsigned long hva, u64 
 	verify_violated(verify, "slot %u gfn 0x%llx level %u: " fmt, (slot)->id,	\
 			(leaf)->gfn, (leaf)->level, ##__VA_ARGS__)
 
-/* One step for each entry of the host in the leaf's range: mostly one. */
+/* A leaf is never larger than the host's mapping: one entry of the host says all. */
 static void check_host(struct verify *verify, const struct memslot *slot, const struct leaf *leaf)
 {
 	unsigned long hva = memslot_gfn_to_hva(slot, leaf->gfn);
 	u64 pfn = xvm_pte_pfn(leaf->pte);
-	struct host_entry host;
-	u64 done;
+	struct xvm_host_entry host;
 
 	if (being_invalidated(&verify->xvm->mmu, hva, leaf->pages))
 		return;
 
-	for (done = 0; done < leaf->pages; done += host.pages) {
-		host_lookup(&host, hva + (done << PAGE_SHIFT));
-		if (!host.present) {
-			violated(verify, slot, leaf, "maps pfn 0x%llx, but the host no page",
-				 pfn + done);
-			return;
-		}
-		if (host.pfn != pfn + done) {
-			violated(verify, slot, leaf, "maps pfn 0x%llx, expected the host's 0x%llx",
-				 pfn + done, host.pfn);
-			return;
-		}
-		if (leaf->pte & XVM_PTE_WRITE && !host.writable) {
-			violated(verify, slot, leaf, "writable, but read-only in the host");
-			return;
-		}
-	}
+	xvm_hostmap_entry(hva, &host);
+	if (!host.level)
+		violated(verify, slot, leaf, "maps pfn 0x%llx, but the host no page", pfn);
+	else if (host.pfn != pfn)
+		violated(verify, slot, leaf, "maps pfn 0x%llx, expected the host's 0x%llx", pfn,
+			 host.pfn);
+	else if (host.level < leaf->level)
+		violated(verify, slot, leaf, "the host's mapping is of level %u", host.level);
+	else if (leaf->pte & XVM_PTE_WRITE && !host.writable)
+		violated(verify, slot, leaf, "writable, but read-only in the host");
 }
 
 static void check_leaf(struct tour *tour, const struct leaf *leaf)
@@ -245,6 +177,12 @@ static void check_leaf(struct tour *tour, const struct leaf *leaf)
 	}
 	if (leaf->pte & XVM_PTE_WRITE && slot->flags & KVM_MEM_READONLY) {
 		violated(verify, slot, leaf, "leaf 0x%llx is writable, but the slot read-only",
+			 leaf->pte);
+		return;
+	}
+	if (leaf->level > 1 && leaf->pte & XVM_PTE_WRITE &&
+	    slot->flags & KVM_MEM_LOG_DIRTY_PAGES) {
+		violated(verify, slot, leaf, "leaf 0x%llx is writable, but the slot logged",
 			 leaf->pte);
 		return;
 	}

@@ -31,6 +31,9 @@ struct load {
 /* Creates the guest and starts it on pages, LOAD_SIZE bytes of zeros. */
 void load_start(struct load *l, struct guest *g, int dev, uint8_t *pages,
 		bool writes);
+/* The same in a larger slot: pages, and what follows them up to size. */
+void load_start_in(struct load *l, struct guest *g, int dev, uint8_t *pages,
+		   size_t size, bool writes);
 /* The number of vCPUs that saw something wrong, each told on stderr. */
 int load_stop(struct load *l);
 /* False once a vCPU has stopped by itself. */

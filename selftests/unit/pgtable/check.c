@@ -43,12 +43,15 @@ static void check_table(struct world *world, u64 *table, u64 base, unsigned int 
 /* Every leaf and table is in the model, and there are as many; nothing cut off can be reached. */
 void world_check(struct world *world)
 {
-	struct xvm_pgtable_count count = {};
+	struct xvm_pgtable_count count = {}, detached = {};
 	unsigned int i;
 
 	check_table(world, world->pgt.root, 0, world->pgt.levels, &count);
 	CHECK(count.tables == world->model.nr_tables + 1);
 	CHECK(count.leaves[1] + count.leaves[2] + count.leaves[3] == world->model.nr_leaves);
+	world_count_detached(world, &detached);
+	for (i = 1; i <= XVM_MAX_LEAF_LEVEL; i++)
+		CHECK(count.leaves[i] + detached.leaves[i] == world->leaves[i]);
 	for (i = 0; i < world->nr_pages; i++)
 		CHECK(world->pages[i].use != PAGE_LOOSE);
 }

@@ -64,22 +64,28 @@ static unsigned int pick_level(struct world *world)
 	return n < 4 ? 1 : n < 6 ? 2 : 3;
 }
 
+/* Sometimes, where smaller leaves are in the way, in their place. */
 static void map(struct world *world, u64 gfn)
 {
 	unsigned int level = pick_level(world);
+	u64 pte = pick_pte(world, level);
 	struct cache cache = {
 		.world = world,
 		.budget = pick(world->source, 4) ? 4 : pick(world->source, 4),
 	};
 
-	world_map(world, gfn & ~(xvm_level_pages(level) - 1), level, pick_pte(world, level),
-		  &cache);
+	gfn &= ~(xvm_level_pages(level) - 1);
+	if (world_map(world, gfn, level, pte, &cache) != XVM_MAP_BLOCKED || world->competitor ||
+	    pick(world->source, 2))
+		return;
+	world_unmap(world, gfn, gfn + xvm_level_pages(level));
+	CHECK(world_map(world, gfn, level, pte, &cache) == XVM_MAP_NEW);
 }
 
 /* A CPU marks what it uses. */
-static void mark_used(struct world *world, u64 *ptep, unsigned int level)
+static void mark_used(struct world *world, u64 *ptep, u64 gfn, unsigned int level)
 {
-	struct model_leaf *leaf = model_leaf_at(&world->model, world->map_gfn, level);
+	struct model_leaf *leaf = model_leaf_at(&world->model, gfn, level);
 
 	if (!leaf || pick(world->source, 2))
 		return;
@@ -91,6 +97,8 @@ static void mark_used(struct world *world, u64 *ptep, unsigned int level)
 /* In the middle of a map, another vCPU's fault: at the same place, or anywhere. */
 static void break_in(struct world *world, u64 *ptep, unsigned int level)
 {
+	u64 gfn = world->map_gfn & ~(xvm_level_pages(level) - 1);
+
 	switch (pick(world->source, 6)) {
 	case 0:
 		map(world, world->map_gfn);
@@ -99,7 +107,7 @@ static void break_in(struct world *world, u64 *ptep, unsigned int level)
 		map(world, pick_gfn(world));
 		break;
 	case 2:
-		mark_used(world, ptep, level);
+		mark_used(world, ptep, gfn, level);
 		break;
 	}
 }
@@ -141,12 +149,38 @@ static u64 pick_start(struct world *world)
 	}
 }
 
+/* All of a range, or what a bitmap names, with a CPU that marks entries meanwhile. */
+static void wrprotect(struct world *world)
+{
+	unsigned long only[2 * XVM_PGT_ENTRIES / (8 * sizeof(long))] = {};
+	u64 start = pick_start(world);
+	unsigned int i;
+
+	world->marker = mark_used;
+	if (pick(world->source, 3)) {
+		for (i = pick(world->source, 4); i; i--) {
+			u32 bit = pick(world->source, 2 * XVM_PGT_ENTRIES);
+
+			only[bit / (8 * sizeof(long))] |= 1ul << (bit % (8 * sizeof(long)));
+		}
+		world_wrprotect(world, start, start + 1 + pick(world->source, 2 * XVM_PGT_ENTRIES),
+				only);
+	} else {
+		world_wrprotect(world, start, pick_end(world, start), NULL);
+	}
+	world->marker = NULL;
+}
+
 static void step(struct world *world)
 {
 	struct source *source = world->source;
 	u64 start;
 
-	switch (pick(source, 16)) {
+	switch (pick(source, 18)) {
+	case 16:
+	case 17:
+		wrprotect(world);
+		break;
 	case 0:
 	case 1:
 		start = pick_start(world);
@@ -177,7 +211,7 @@ static void step(struct world *world)
 		break;
 	}
 	/* Now and then a clean slate, before the lists are full. */
-	if (world->nr_pages > MAX_TABLES / 2 || world->model.nr_leaves > MAX_LEAVES / 2) {
+	if (world->nr_pages > MAX_TABLES / 2 || world->model.nr_leaves > MAX_LEAVES / 4) {
 		world_unmap(world, 0, end_of_space(world));
 		world_free_detached(world, 0);
 		CHECK(world->nr_pages == 1);

@@ -46,14 +46,15 @@ static void no_memory(unsigned int levels)
 static unsigned int race_at, race_level;
 static enum xvm_map_result race_result;
 
-/* Another fault is faster, in the table of one level. */
+/* Another fault is faster, once, in the table of one level. */
 static void race(struct world *world, u64 *ptep, unsigned int level)
 {
 	struct cache cache = { .world = world, .budget = 4 };
 
-	(void)ptep;
-	if (level == race_at)
-		race_result = world_map(world, 0, race_level, LEAF(0x40000, race_level), &cache);
+	if (level != race_at)
+		return;
+	world->competitor = NULL;
+	race_result = world_map(world, 0, race_level, LEAF(0x40000, race_level), &cache);
 }
 
 /* At whichever table: its own is given back, the faster one's is used. */
@@ -79,7 +80,7 @@ static void lost_race(unsigned int levels)
 	}
 }
 
-/* The faster one puts a larger leaf, or a table, where this one wants to go. */
+/* The faster one puts a larger leaf, which is split, or a table where this one wants to go. */
 static void lost_race_other_level(unsigned int levels)
 {
 	unsigned int level;
@@ -96,13 +97,89 @@ static void lost_race_other_level(unsigned int levels)
 			race_at = level > race_level ? level : race_level;
 			world->competitor = race;
 			CHECK(world_map(world, 0, level, LEAF(0x40000, level), &cache) ==
-			      XVM_MAP_BLOCKED);
+			      (race_level > level ? XVM_MAP_SAME : XVM_MAP_BLOCKED));
 			CHECK(race_result == XVM_MAP_NEW);
-			CHECK(cache.unallocs == (race_level > level));
+			CHECK(!cache.unallocs);
 			world_check(world);
 			world_end(world);
 		}
 	}
+}
+
+/* A small leaf in a large one: the rest of it stays mapped, with the rights it had. */
+static void split(unsigned int levels)
+{
+	unsigned int from, to;
+
+	for (from = 2; from <= 3; from++) {
+		for (to = 1; to < from; to++) {
+			struct world *world = world_new(levels, &source);
+			struct cache cache = { .world = world, .budget = levels - from };
+			u64 gfn = 3 * xvm_level_pages(to), last = xvm_level_pages(from) - 1;
+			u64 pfn = 0x40000 + gfn, rights = XVM_PTE_ACCESSED;
+			unsigned int level;
+
+			world_map(world, 0, from, LEAF(0x40000, from) | rights, &cache);
+			CHECK(world_map(world, gfn, to, LEAF(pfn, to) | XVM_PTE_WRITE, &cache) ==
+			      XVM_MAP_NO_TABLE);
+			world_check(world);
+			CHECK(world->model.nr_leaves == 1);
+			cache.budget = from - to;
+			CHECK(world_map(world, gfn, to, LEAF(pfn, to) | XVM_PTE_WRITE, &cache) ==
+			      XVM_MAP_RELAXED);
+			world_check(world);
+			CHECK(world->model.nr_leaves == 1 + (from - to) * (XVM_PGT_ENTRIES - 1));
+			CHECK(xvm_pgtable_lookup(&world->pgt, gfn, &level) ==
+			      (LEAF(pfn, to) | rights | XVM_PTE_WRITE));
+			CHECK(level == to);
+			CHECK(xvm_pgtable_lookup(&world->pgt, last, &level) ==
+			      (LEAF(0x40000 + (last & ~(xvm_level_pages(from - 1) - 1)),
+				    from - 1) | rights));
+			CHECK(level == from - 1);
+			world_end(world);
+		}
+	}
+}
+
+/* Of two that split the same leaf one is faster; the other's table goes back as it came. */
+static void lost_race_split(unsigned int levels)
+{
+	struct world *world = world_new(levels, &source);
+	struct cache cache = { .world = world, .budget = 4 };
+
+	world_map(world, 0, 2, LEAF(0x40000, 2), &cache);
+	cache.budget = 1;
+	race_level = 1;
+	race_at = 2;
+	world->competitor = race;
+	CHECK(world_map(world, 0, 1, LEAF(0x40000, 1), &cache) == XVM_MAP_SAME);
+	CHECK(race_result == XVM_MAP_SAME);
+	CHECK(cache.unallocs == 1 && cache.budget == 1);
+	world_check(world);
+	world_end(world);
+}
+
+/* A bit outside a large leaf's part of the range says nothing about it; any inside does. */
+static void wrprotect_straddling(unsigned int levels)
+{
+	unsigned long only[XVM_PGT_ENTRIES / (8 * sizeof(long))] = { 1 };
+	u64 start = xvm_level_pages(2) - 1, level2 = xvm_level_pages(2);
+	struct world *world = world_new(levels, &source);
+	struct cache cache = { .world = world, .budget = 4 };
+	unsigned int level;
+
+	world_map(world, 0, 2, LEAF(0x40000, 2) | XVM_PTE_WRITE, &cache);
+	world_map(world, level2, 2, LEAF(0x40000, 2) | XVM_PTE_WRITE, &cache);
+	world_wrprotect(world, start, start + XVM_PGT_ENTRIES, only);
+	world_check(world);
+	CHECK(!(xvm_pgtable_lookup(&world->pgt, 0, &level) & XVM_PTE_WRITE));
+	CHECK(xvm_pgtable_lookup(&world->pgt, level2, &level) & XVM_PTE_WRITE);
+	only[0] = 2;
+	world_wrprotect(world, start, start + XVM_PGT_ENTRIES, only);
+	world_check(world);
+	CHECK(!(xvm_pgtable_lookup(&world->pgt, level2, &level) & XVM_PTE_WRITE));
+	CHECK(level == 2);
+	world_end(world);
 }
 
 /* One entry at the top is all that is touched, however much hangs below. */
@@ -135,6 +212,9 @@ static const struct test {
 	{ "no table to be had, at each level", no_memory },
 	{ "a race lost at each level", lost_race },
 	{ "a race lost to another size of leaf", lost_race_other_level },
+	{ "a leaf is split", split },
+	{ "a race lost to another split", lost_race_split },
+	{ "write protection at the edges of a large leaf", wrprotect_straddling },
 	{ "a whole subtree goes by its top entry", detach_high },
 };
 

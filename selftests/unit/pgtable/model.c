@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What page tables should do, the slow and obvious way. */
+#include <string.h>
+
 #include "world.h"
 
 static u64 base_of(u64 gfn, unsigned int level)
@@ -7,25 +9,46 @@ static u64 base_of(u64 gfn, unsigned int level)
 	return gfn & ~(xvm_level_pages(level) - 1);
 }
 
-struct model_leaf *model_leaf_at(struct model *model, u64 gfn, unsigned int level)
+/* How many leaves begin at or before gfn. */
+static unsigned int leaves_up_to(const struct model *model, u64 gfn)
 {
-	unsigned int i;
+	unsigned int low = 0, high = model->nr_leaves;
 
-	for (i = 0; i < model->nr_leaves; i++)
-		if (model->leaves[i].level == level &&
-		    model->leaves[i].gfn == base_of(gfn, level))
-			return &model->leaves[i];
-	return NULL;
+	while (low < high) {
+		unsigned int middle = (low + high) / 2;
+
+		if (model->leaves[middle].gfn <= gfn)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
 }
 
 struct model_leaf *model_lookup(struct model *model, u64 gfn)
 {
-	struct model_leaf *leaf = NULL;
-	unsigned int level;
+	unsigned int n = leaves_up_to(model, gfn);
+	struct model_leaf *leaf = n ? &model->leaves[n - 1] : NULL;
 
-	for (level = 1; level <= 3 && !leaf; level++)
-		leaf = model_leaf_at(model, gfn, level);
-	return leaf;
+	return leaf && gfn - leaf->gfn < xvm_level_pages(leaf->level) ? leaf : NULL;
+}
+
+struct model_leaf *model_leaf_at(struct model *model, u64 gfn, unsigned int level)
+{
+	struct model_leaf *leaf = model_lookup(model, gfn);
+
+	return leaf && leaf->level == level ? leaf : NULL;
+}
+
+static void add_leaf(struct model *model, u64 gfn, unsigned int level, u64 pte)
+{
+	unsigned int n = leaves_up_to(model, gfn);
+
+	CHECK(model->nr_leaves < MAX_LEAVES);
+	memmove(&model->leaves[n + 1], &model->leaves[n],
+		(model->nr_leaves - n) * sizeof(model->leaves[0]));
+	model->leaves[n] = (struct model_leaf) { gfn, level, pte };
+	model->nr_leaves++;
 }
 
 bool model_has_table(const struct model *model, u64 gfn, unsigned int level)
@@ -41,8 +64,24 @@ bool model_has_table(const struct model *model, u64 gfn, unsigned int level)
 	return false;
 }
 
+/* A leaf becomes as many as a table has entries, one level below. */
+static void split_leaf(struct model *model, struct model_leaf *at)
+{
+	struct model_leaf leaf = *at;
+	u64 pages = xvm_level_pages(leaf.level - 1);
+	u64 flags = leaf.pte & ~XVM_PTE_ADDR & ~(leaf.level == 2 ? XVM_PTE_HUGE : 0);
+	unsigned int i;
+
+	memmove(at, at + 1, (&model->leaves[--model->nr_leaves] - at) * sizeof(*at));
+	for (i = 0; i < XVM_PGT_ENTRIES; i++)
+		add_leaf(model, leaf.gfn + i * pages, leaf.level - 1,
+			 (xvm_pte_pfn(leaf.pte) + i * pages) << 12 | flags);
+}
+
 static bool add_table(struct model *model, u64 gfn, unsigned int level, unsigned int *budget)
 {
+	struct model_leaf *leaf;
+
 	if (model_has_table(model, gfn, level))
 		return true;
 	if (!*budget)
@@ -53,6 +92,9 @@ static bool add_table(struct model *model, u64 gfn, unsigned int level, unsigned
 		.gfn = base_of(gfn, level + 1),
 		.level = level,
 	};
+	leaf = model_leaf_at(model, gfn, level + 1);
+	if (leaf)
+		split_leaf(model, leaf);
 	return true;
 }
 
@@ -71,19 +113,15 @@ enum xvm_map_result model_map(struct model *model, u64 gfn, unsigned int level, 
 	unsigned int l;
 	bool writable;
 
-	for (l = model->levels; l > level; l--) {
-		if (model_leaf_at(model, gfn, l))
-			return XVM_MAP_BLOCKED;
+	for (l = model->levels; l > level; l--)
 		if (!add_table(model, gfn, l - 1, budget))
 			return XVM_MAP_NO_TABLE;
-	}
 	if (level > 1 && model_has_table(model, gfn, level - 1))
 		return XVM_MAP_BLOCKED;
 
 	leaf = model_leaf_at(model, gfn, level);
 	if (!leaf) {
-		CHECK(model->nr_leaves < MAX_LEAVES);
-		model->leaves[model->nr_leaves++] = (struct model_leaf) { gfn, level, pte };
+		add_leaf(model, gfn, level, pte);
 		return XVM_MAP_NEW;
 	}
 	if (xvm_pte_pfn(leaf->pte) != xvm_pte_pfn(pte)) {
@@ -119,4 +157,26 @@ void model_unmap(struct model *model, u64 start, u64 end, struct xvm_pgtable_cou
 			model->tables[kept++] = table;
 	}
 	model->nr_tables = kept;
+}
+
+bool model_wrprotect(struct model *model, u64 start, u64 end, const unsigned long *only)
+{
+	const unsigned int bits = 8 * sizeof(*only);
+	bool any = false;
+	unsigned int i;
+
+	for (i = 0; i < model->nr_leaves; i++) {
+		struct model_leaf *leaf = &model->leaves[i];
+		u64 leaf_end = leaf->gfn + xvm_level_pages(leaf->level);
+		u64 gfn, from = leaf->gfn > start ? leaf->gfn : start;
+		bool meant = !only && from < end && leaf_end > start;
+
+		for (gfn = from; only && gfn < end && gfn < leaf_end && !meant; gfn++)
+			meant = only[(gfn - start) / bits] >> ((gfn - start) % bits) & 1;
+		if (!meant || !(leaf->pte & XVM_PTE_WRITE))
+			continue;
+		leaf->pte &= ~XVM_PTE_WRITE;
+		any = true;
+	}
+	return any;
 }

@@ -71,6 +71,15 @@ static void cache_unalloc(void *ctx, u64 *table)
 	page_free(cache->world, table);
 }
 
+static void count_split(void *ctx, unsigned int level)
+{
+	struct cache *cache = ctx;
+
+	CHECK(level > 1);
+	cache->world->leaves[level]--;
+	cache->world->leaves[level - 1] += XVM_PGT_ENTRIES;
+}
+
 static u64 *link_target(u64 pte)
 {
 	return (u64 *)(uintptr_t)(pte & XVM_PTE_ADDR);
@@ -112,17 +121,34 @@ static u64 *to_virt(u64 phys)
 static const struct xvm_pgtable_ops ops = {
 	.alloc = cache_alloc,
 	.unalloc = cache_unalloc,
+	.split = count_split,
 	.detach = detach,
 	.to_phys = to_phys,
 	.to_virt = to_virt,
 };
 
+static u64 gfn_of(const struct page *page, const u64 *entry)
+{
+	return page->base + (entry - page->table) * xvm_level_pages(page->level);
+}
+
+/* What the interrupted map has linked so far is there for others. */
+static void catch_up(struct world *world, unsigned int level)
+{
+	if (world->mapping)
+		model_walked_to(&world->model, world->map_gfn, level, &world->model_budget);
+}
+
 void after_read(u64 *ptr)
 {
 	struct world *world = the_world;
+	struct page *page;
 
-	if (world->marker && !world->breaking_in)
-		world->marker(world, ptr, page_of(world, ptr)->level);
+	if (!world->marker || world->breaking_in)
+		return;
+	page = page_of(world, ptr);
+	catch_up(world, page->level);
+	world->marker(world, ptr, gfn_of(page, ptr), page->level);
 }
 
 u64 cmpxchg64(u64 *ptr, u64 old, u64 new)
@@ -133,8 +159,7 @@ u64 cmpxchg64(u64 *ptr, u64 old, u64 new)
 
 	CHECK(page && page->use == PAGE_LINKED);
 	if (world->competitor && !world->breaking_in) {
-		/* What the interrupted map has linked so far is there for others. */
-		model_walked_to(&world->model, world->map_gfn, page->level, &world->model_budget);
+		catch_up(world, page->level);
 		world->breaking_in = true;
 		world->competitor(world, ptr, page->level);
 		world->breaking_in = false;
@@ -151,6 +176,7 @@ u64 cmpxchg64(u64 *ptr, u64 old, u64 new)
 		CHECK(target->use == PAGE_LOOSE);
 		target->use = PAGE_LINKED;
 		target->level = page->level - 1;
+		target->base = gfn_of(page, ptr);
 	}
 	return was;
 }
@@ -184,8 +210,13 @@ enum xvm_map_result world_map(struct world *world, u64 gfn, unsigned int level, 
 		world->map_level = level;
 		world->model_budget = cache->budget;
 		model_budget = &world->model_budget;
+		world->mapping = true;
 	}
 	got = xvm_pgtable_map(&world->pgt, gfn, level, pte, cache);
+	if (outer)
+		world->mapping = false;
+	if (got == XVM_MAP_NEW)
+		world->leaves[level]++;
 	CHECK(got == model_map(&world->model, gfn, level, pte, model_budget));
 	CHECK(cache->budget == *model_budget);
 	return got;
@@ -220,7 +251,7 @@ static void forget_seen(struct world *world)
 		world->pages[i].seen = 0;
 }
 
-static void count_detached(struct world *world, struct xvm_pgtable_count *count)
+void world_count_detached(struct world *world, struct xvm_pgtable_count *count)
 {
 	unsigned int i;
 
@@ -236,16 +267,25 @@ void world_unmap(struct world *world, u64 start, u64 end)
 	unsigned int i;
 	bool any;
 
-	count_detached(world, &before);
+	world_count_detached(world, &before);
 	any = xvm_pgtable_unmap(&world->pgt, start, end, world, &got);
-	count_detached(world, &after);
+	world_count_detached(world, &after);
 	model_unmap(&world->model, start, end, &gone);
 
 	CHECK(!got.tables);
 	CHECK(after.tables - before.tables == gone.tables);
-	for (i = 1; i <= 3; i++)
+	for (i = 1; i <= XVM_MAX_LEAF_LEVEL; i++)
+		world->leaves[i] -= got.leaves[i];
+	for (i = 1; i <= XVM_MAX_LEAF_LEVEL; i++)
 		CHECK(got.leaves[i] + after.leaves[i] - before.leaves[i] == gone.leaves[i]);
 	CHECK(any == (gone.tables || gone.leaves[1] || gone.leaves[2] || gone.leaves[3]));
+}
+
+void world_wrprotect(struct world *world, u64 start, u64 end, const unsigned long *only)
+{
+	bool any = xvm_pgtable_wrprotect(&world->pgt, start, end, only);
+
+	CHECK(any == model_wrprotect(&world->model, start, end, only));
 }
 
 static void free_page(u64 *table)
@@ -262,6 +302,7 @@ void world_free_detached(struct world *world, unsigned int keep)
 		struct xvm_pgtable_count want = {}, got = {};
 		struct page page = world->pages[i];
 		unsigned int nr_pages = world->nr_pages;
+		unsigned int level;
 
 		if (page.use != PAGE_DETACHED || (keep && keep--)) {
 			i++;
@@ -272,6 +313,8 @@ void world_free_detached(struct world *world, unsigned int keep)
 		count_subtree(world, page.table, page.level, &want);
 		xvm_pgtable_free(&world->pgt, page.table, page.level, free_page, &got);
 		CHECK(!memcmp(&got, &want, sizeof(got)));
+		for (level = 1; level <= XVM_MAX_LEAF_LEVEL; level++)
+			world->leaves[level] -= got.leaves[level];
 		CHECK(world->nr_pages == nr_pages - want.tables);
 		i = 0;
 	}

@@ -2,7 +2,7 @@
 /*
  * Page tables under test, next to a model of them.
  *
- * The model is two flat lists, of leaves and of tables.  The world owns the
+ * The model is two flat lists, of leaves (by gfn) and of tables.  The world owns the
  * pages that the tables are made of and knows what each of them is used for.
  */
 #ifndef PGTABLE_WORLD_H
@@ -22,7 +22,7 @@
 		}								\
 	} while (0)
 
-#define MAX_LEAVES	2048
+#define MAX_LEAVES	8192
 #define MAX_TABLES	512
 
 struct model_leaf {
@@ -51,6 +51,8 @@ enum xvm_map_result model_map(struct model *model, u64 gfn, unsigned int level, 
 /* A map on its way to gfn has come to the table of this level. */
 void model_walked_to(struct model *model, u64 gfn, unsigned int level, unsigned int *budget);
 void model_unmap(struct model *model, u64 start, u64 end, struct xvm_pgtable_count *gone);
+/* Of all leaves that have a page in [start, end) with its bit in only, unless it is NULL. */
+bool model_wrprotect(struct model *model, u64 start, u64 end, const unsigned long *only);
 struct model_leaf *model_lookup(struct model *model, u64 gfn);
 struct model_leaf *model_leaf_at(struct model *model, u64 gfn, unsigned int level);
 bool model_has_table(const struct model *model, u64 gfn, unsigned int level);
@@ -75,6 +77,7 @@ struct page {
 	u64 *table;
 	enum page_use use;
 	unsigned int level;
+	u64 base;		/* the first gfn, once linked */
 	struct cache *owner;	/* while loose */
 	u64 checksum;		/* once detached: of the whole subtree */
 	unsigned int seen;
@@ -94,17 +97,19 @@ struct world {
 
 	struct page pages[MAX_TABLES + 1];
 	unsigned int nr_pages;
+	u64 leaves[XVM_MAX_LEAF_LEVEL + 1];	/* counted as they come, split and are freed */
 
 	/*
 	 * The map that is under way, for whoever breaks into it: before it
 	 * changes an entry, another map; after it has read one, a CPU that
-	 * marks the entry.
+	 * marks the entry, which it also does to a walk that write-protects.
 	 */
 	u64 map_gfn;
 	unsigned int map_level;
 	unsigned int model_budget;
 	void (*competitor)(struct world *world, u64 *ptep, unsigned int level);
-	void (*marker)(struct world *world, u64 *ptep, unsigned int level);
+	void (*marker)(struct world *world, u64 *ptep, u64 gfn, unsigned int level);
+	bool mapping;
 	bool breaking_in;
 };
 
@@ -116,7 +121,9 @@ void world_end(struct world *world);
 enum xvm_map_result world_map(struct world *world, u64 gfn, unsigned int level, u64 pte,
 			      struct cache *cache);
 void world_unmap(struct world *world, u64 start, u64 end);
+void world_wrprotect(struct world *world, u64 start, u64 end, const unsigned long *only);
 void world_free_detached(struct world *world, unsigned int keep);
+void world_count_detached(struct world *world, struct xvm_pgtable_count *count);
 void world_lookup(struct world *world, u64 gfn);
 void world_walk(struct world *world, u64 start, u64 end, unsigned int visits, u32 skip, u32 stop);
 
