@@ -31,6 +31,10 @@ help:
 	@echo 'make check-upstream'
 	@echo '                   run the kernel'"'"'s own KVM selftests on both devices;'
 	@echo '                   scripts/upstream --help tells how to choose among them'
+	@echo 'make deb           build Debian packages, in build/deb/'
+	@echo 'make check-packages'
+	@echo '                   install, load, use and remove them on a fresh system, in the lab'
+	@echo 'make dist          build the tar file of a release, in build/'
 	@echo 'make install       install module, library, command and manual pages'
 	@echo '                   (prefix=$(prefix), DESTDIR=$(DESTDIR))'
 	@echo 'make uninstall     remove them'
@@ -67,6 +71,15 @@ check-style:
 check-upstream:
 	scripts/upstream $(if $(HOST),--host)
 
+check-packages:
+	scripts/package-test
+
+deb:
+	scripts/deb
+
+dist:
+	scripts/dist
+
 install: all
 	install -D -m 644 xvm.ko \
 		$(DESTDIR)/lib/modules/$(KVERSION)/updates/xvm.ko
@@ -85,4 +98,4 @@ clean:
 	rm -rf build
 
 .PHONY: all help module user tests demo check check-unit check-style check-upstream \
-	install uninstall clean
+	check-packages deb dist install uninstall clean
