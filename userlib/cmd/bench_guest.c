@@ -3,10 +3,13 @@
 #include <err.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "bench.h"
 #include "cmd.h"
+
+#define HUGE_PAGE (2ull << 20)
 
 static uint64_t now(void)
 {
@@ -22,13 +25,32 @@ int bench_fail(const char *what, int error)
 	return error;
 }
 
+/* Aligned for huge pages, so that they may come where they are asked for. */
+void *bench_allocate(uint64_t size)
+{
+	char *memory, *start;
+
+	memory = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (memory == MAP_FAILED) {
+		bench_fail("allocate memory", -errno);
+		return memory;
+	}
+	start = memory + (-(uintptr_t)memory & (HUGE_PAGE - 1));
+	if (start != memory)
+		munmap(memory, start - memory);
+	munmap(start + size, memory + HUGE_PAGE - start);
+	return start;
+}
+
 /* A device without statistics is measured without them. */
-void bench_start(struct bench_timer *timer, int fd, const char *statistic)
+void bench_start(struct bench_timer *timer, int fd,
+		 const struct bench_figure *figure)
 {
 	timer->stats = NULL;
 	timer->index = -1;
-	if (statistic && !xvm_stats_open(fd, &timer->stats)) {
-		timer->index = xvm_stats_find(timer->stats, statistic);
+	if (figure->statistic && !xvm_stats_open(fd, &timer->stats)) {
+		timer->index = xvm_stats_find(timer->stats, figure->statistic);
 		timer->count = xvm_stats_value(timer->stats, timer->index);
 	}
 	timer->start = now();
@@ -37,7 +59,7 @@ void bench_start(struct bench_timer *timer, int fd, const char *statistic)
 void bench_stop(struct bench_timer *timer, struct bench_sample *sample,
 		uint64_t ops)
 {
-	sample->ns = now() - timer->start;
+	sample->amount = now() - timer->start;
 	sample->ops = ops;
 	if (timer->index >= 0 && !xvm_stats_read(timer->stats)) {
 		sample->count = xvm_stats_value(timer->stats, timer->index) -
@@ -65,17 +87,18 @@ int bench_open(struct guest *guest, const char *device, const char *code,
 	return bench_fail("enter long mode", ret);
 }
 
-int bench_arguments(struct guest *guest, uint64_t rdi, uint64_t rsi, uint64_t rdx)
+int bench_arguments(struct guest *guest, struct bench_args args)
 {
 	struct kvm_regs regs;
 	int ret;
 
 	ret = xvm_get_regs(guest->vcpu, &regs);
 	if (!ret) {
-		regs.rdi = rdi;
-		regs.rsi = rsi;
-		regs.rdx = rdx;
-		regs.rbx = BENCH_STOP_WORD;
+		regs.rdi = args.rdi;
+		regs.rsi = args.rsi;
+		regs.rdx = args.rdx;
+		regs.rcx = args.rcx;
+		regs.rbx = args.rbx ? args.rbx : GUEST_FLAT;
 		ret = xvm_set_regs(guest->vcpu, &regs);
 	}
 	return ret ? bench_fail("set registers", ret) : 0;
@@ -98,4 +121,11 @@ int bench_run_to(struct guest *guest, uint32_t reason)
 		return -EIO;
 	}
 	return 0;
+}
+
+int bench_execute(struct guest *guest, struct bench_args args)
+{
+	int ret = bench_arguments(guest, args);
+
+	return ret ? ret : bench_run_to(guest, KVM_EXIT_IO);
 }

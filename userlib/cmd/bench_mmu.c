@@ -26,11 +26,11 @@ static void area_close(struct area *area)
 
 static int area_create(struct area *area)
 {
+	const struct bench_args low = { .rdi = BENCH_STOP_WORD, .rsi = 1 };
 	uint64_t size = area->pages * PAGE_SIZE;
 	int ret;
 
-	if (area->memory == MAP_FAILED ||
-	    madvise(area->memory, size, MADV_NOHUGEPAGE) ||
+	if (madvise(area->memory, size, MADV_NOHUGEPAGE) ||
 	    madvise(area->memory, size, MADV_POPULATE_WRITE))
 		return bench_fail("allocate the slot's memory", -errno);
 	ret = xvm_set_memory(area->guest.vm, AREA_SLOT, AREA_GPA, size,
@@ -38,8 +38,7 @@ static int area_create(struct area *area)
 	if (ret)
 		return bench_fail("set the slot", ret);
 	/* Touch low memory only: code and page tables are mapped after it. */
-	ret = bench_arguments(&area->guest, BENCH_STOP_WORD, 1, 0);
-	return ret ? ret : bench_run_to(&area->guest, KVM_EXIT_IO);
+	return bench_execute(&area->guest, low);
 }
 
 static int area_open(struct area *area, const char *device, uint64_t pages)
@@ -50,9 +49,11 @@ static int area_open(struct area *area, const char *device, uint64_t pages)
 	if (ret)
 		return ret;
 	area->pages = pages;
-	area->memory = mmap(NULL, pages * PAGE_SIZE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ret = area_create(area);
+	area->memory = bench_allocate(pages * PAGE_SIZE);
+	if (area->memory == MAP_FAILED)
+		ret = -ENOMEM;
+	else
+		ret = area_create(area);
 	if (ret)
 		area_close(area);
 	return ret;
@@ -61,10 +62,14 @@ static int area_open(struct area *area, const char *device, uint64_t pages)
 /* The guest writes to every page once. */
 static int area_touch(struct area *area)
 {
-	int ret;
+	const struct bench_args all = {
+		.rdi = AREA_GPA,
+		.rsi = area->pages,
+		.rdx = PAGE_SIZE,
+		.rcx = area->pages * PAGE_SIZE,
+	};
 
-	ret = bench_arguments(&area->guest, AREA_GPA, area->pages, PAGE_SIZE);
-	return ret ? ret : bench_run_to(&area->guest, KVM_EXIT_IO);
+	return bench_execute(&area->guest, all);
 }
 
 static int area_discard(struct area *area)
@@ -74,26 +79,30 @@ static int area_discard(struct area *area)
 	return 0;
 }
 
-static int sample_map(const struct bench *bench, const char *device,
-		      uint64_t size, struct bench_sample *sample)
+static int area_touch_and_discard(struct area *area)
 {
-	struct bench_timer timer;
-	struct area area;
-	int ret;
+	int ret = area_touch(area);
 
-	ret = area_open(&area, device, size);
-	if (ret)
-		return ret;
-	bench_start(&timer, area.guest.vcpu, bench->statistic);
-	ret = area_touch(&area);
-	bench_stop(&timer, sample, size);
-	area_close(&area);
-	return ret;
+	return ret ? ret : area_discard(area);
 }
 
-static int sample_unmap(const struct bench *bench, const char *device,
-			uint64_t size, struct bench_sample *sample)
+static int area_delete(struct area *area)
 {
+	int ret = xvm_delete_memory(area->guest.vm, AREA_SLOT);
+
+	return ret ? bench_fail("delete the slot", ret) : 0;
+}
+
+struct action {
+	int (*before)(struct area *area); /* or NULL */
+	int (*timed)(struct area *area);
+	bool by_vcpu; /* whose statistic it is, or the VM's */
+};
+
+static int sample_area(const struct bench *bench, const char *device,
+		       uint64_t size, struct bench_sample *sample)
+{
+	const struct action *action = bench->data;
 	struct bench_timer timer;
 	struct area area;
 	int ret;
@@ -101,93 +110,47 @@ static int sample_unmap(const struct bench *bench, const char *device,
 	ret = area_open(&area, device, size);
 	if (ret)
 		return ret;
-	ret = area_touch(&area);
+	if (action->before)
+		ret = action->before(&area);
 	if (!ret) {
-		bench_start(&timer, area.guest.vm, bench->statistic);
-		ret = area_discard(&area);
+		bench_start(&timer,
+			    action->by_vcpu ? area.guest.vcpu : area.guest.vm,
+			    bench->figures);
+		ret = action->timed(&area);
 		bench_stop(&timer, sample, size);
 	}
 	area_close(&area);
 	return ret;
 }
 
-static int sample_remap(const struct bench *bench, const char *device,
-			uint64_t size, struct bench_sample *sample)
-{
-	struct bench_timer timer;
-	struct area area;
-	int ret;
+#define FLUSHES "remote_tlb_flush_requests"
 
-	ret = area_open(&area, device, size);
-	if (ret)
-		return ret;
-	ret = area_touch(&area);
-	if (!ret)
-		ret = area_discard(&area);
-	if (!ret) {
-		bench_start(&timer, area.guest.vcpu, bench->statistic);
-		ret = area_touch(&area);
-		bench_stop(&timer, sample, size);
-	}
-	area_close(&area);
-	return ret;
-}
+static const struct bench_figure figures[] = {
+	{ "map: guest's first touch", "page", "pf_fixed", BENCH_NS },
+	{ "unmap: host discards memory", "page", FLUSHES, BENCH_NS },
+	{ "map again, fresh memory", "page", "pf_fixed", BENCH_NS },
+	{ "unmap: slot deleted", "page", FLUSHES, BENCH_NS },
+};
 
-static int sample_delete(const struct bench *bench, const char *device,
-			 uint64_t size, struct bench_sample *sample)
-{
-	struct bench_timer timer;
-	struct area area;
-	int ret;
+static const struct action map = { NULL, area_touch, true };
+static const struct action unmap = { area_touch, area_discard, false };
+static const struct action remap = { area_touch_and_discard, area_touch, true };
+static const struct action delete = { area_touch, area_delete, false };
 
-	ret = area_open(&area, device, size);
-	if (ret)
-		return ret;
-	ret = area_touch(&area);
-	if (!ret) {
-		bench_start(&timer, area.guest.vm, bench->statistic);
-		ret = xvm_delete_memory(area.guest.vm, AREA_SLOT);
-		bench_stop(&timer, sample, size);
-		if (ret)
-			bench_fail("delete the slot", ret);
-	}
-	area_close(&area);
-	return ret;
-}
+static const struct bench bench_map =
+	BENCH_ONE(figures[0], 32768, 4096, sample_area, .data = &map);
+static const struct bench bench_unmap =
+	BENCH_ONE(figures[1], 32768, 4096, sample_area, .data = &unmap);
+static const struct bench bench_remap =
+	BENCH_ONE(figures[2], 32768, 4096, sample_area, .data = &remap);
+static const struct bench bench_delete =
+	BENCH_ONE(figures[3], 32768, 4096, sample_area, .data = &delete);
 
-static const struct bench benches[] = {
-	{
-		.name = "map: guest's first touch",
-		.unit = "page",
-		.statistic = "pf_fixed",
-		.size = 32768,
-		.quick_size = 4096,
-		.sample = sample_map,
-	},
-	{
-		.name = "unmap: host discards memory",
-		.unit = "page",
-		.statistic = "remote_tlb_flush_requests",
-		.size = 32768,
-		.quick_size = 4096,
-		.sample = sample_unmap,
-	},
-	{
-		.name = "map again, fresh memory",
-		.unit = "page",
-		.statistic = "pf_fixed",
-		.size = 32768,
-		.quick_size = 4096,
-		.sample = sample_remap,
-	},
-	{
-		.name = "unmap: slot deleted",
-		.unit = "page",
-		.statistic = "remote_tlb_flush_requests",
-		.size = 32768,
-		.quick_size = 4096,
-		.sample = sample_delete,
-	},
+static const struct bench *const benches[] = {
+	&bench_map,
+	&bench_unmap,
+	&bench_remap,
+	&bench_delete,
 };
 
 const struct bench_group bench_mmu = { "mmu", benches, ARRAY_SIZE(benches) };

@@ -46,28 +46,25 @@
 	jmp	1b
 	piece_end guest_cpuid
 
-/* Write to rsi places from rdi on, rdx bytes apart. */
+/*
+ * rsi writes of their own address, rdx bytes apart, to the rcx bytes from rdi on,
+ * round and round.  Once more, until the word at rbx is not zero.
+ */
 	piece	guest_touch
-1:	mov	%rdi, (%rdi)
-	add	%rdx, %rdi
-	dec	%rsi
-	jnz	1b
-	out	%al, $DONE_PORT
-	jmp	1b
-	piece_end guest_touch
-
-/* The same over and over, until the host sets the word at rbx. */
-	piece	guest_hammer
-1:	mov	%rdi, %r8
-	mov	%rsi, %r9
-2:	mov	%r8, (%r8)
+1:	mov	%rsi, %r9
+	xor	%r8d, %r8d
+2:	lea	(%rdi, %r8), %rax
+	mov	%rax, (%rax)
 	add	%rdx, %r8
-	dec	%r9
+	cmp	%rcx, %r8
+	jb	3f
+	sub	%rcx, %r8
+3:	dec	%r9
 	jnz	2b
 	cmpl	$0, (%rbx)
 	je	1b
 	out	%al, $DONE_PORT
 	jmp	1b
-	piece_end guest_hammer
+	piece_end guest_touch
 
 	.section .note.GNU-stack, "", @progbits
