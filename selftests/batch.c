@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "batch.h"
 #include "runner.h"
 #include "test.h"
 
@@ -12,49 +13,6 @@ DEVICE_FIXTURE(batch);
 #define FAR_GPA 0x1000000ul
 #define ALIAS_GPA 0x2000000ul
 #define SLOT_SIZE (64 * GUEST_PAGE)
-
-#define NEEDS_BATCH(dev)						\
-	do {								\
-		if (!device_is_xvm(dev))				\
-			SKIP(return, "stock KVM has no batches");	\
-	} while (0)
-
-static struct xvm_memory_change change_set(uint32_t slot, uint64_t gpa,
-					   uint64_t size, void *hva)
-{
-	return (struct xvm_memory_change){
-		.op = XVM_MEMORY_SET,
-		.region = {
-			.slot = slot,
-			.guest_phys_addr = gpa,
-			.memory_size = size,
-			.userspace_addr = (uintptr_t)hva,
-		},
-	};
-}
-
-static struct xvm_memory_change change_delete(uint32_t slot)
-{
-	return (struct xvm_memory_change){
-		.op = XVM_MEMORY_DELETE,
-		.region.slot = slot,
-	};
-}
-
-static int apply(struct guest *g, const struct xvm_memory_change *changes,
-		 uint32_t nr, uint32_t *failed)
-{
-	struct xvm_memory_regions regions = {
-		.nr = nr,
-		.failed_index = 0xdead,
-		.regions = (uintptr_t)changes,
-	};
-	int ret = kioctl(g->vm, XVM_SET_USER_MEMORY_REGIONS, &regions);
-
-	if (failed)
-		*failed = regions.failed_index;
-	return ret;
-}
 
 /* Reads a word of the slot for ever; one that is neither of two ends it. */
 GUEST_ASM(poll, 64,
