@@ -8,7 +8,7 @@
 #include "bench_slots.h"
 #include "cmd.h"
 
-#define MOVES 256
+#define MOVES 100
 
 /* A vCPU that runs until the guest says that it is done. */
 struct runner {

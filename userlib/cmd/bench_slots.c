@@ -118,7 +118,7 @@ int slots_fill_batch(struct slot_map *map)
 }
 
 /* Changes of one slot each, for a figure: enough of them to be measured. */
-#define CHANGES 128ull
+#define CHANGES 64ull
 
 /* The n-th of nr slots that are spread over the area. */
 static uint64_t spread(const struct slot_map *map, uint64_t n, uint64_t nr)
