@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "load.h"
 #include "stats.h"
@@ -479,26 +480,36 @@ TEST_F(hugepage, dirty_log)
 	EXPECT_EQ(0, mismatches(area, AREA_PAGES, 6000));
 }
 
+#define STORM_MS 2000
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 /* Logging toggles while two vCPUs write: their counters never go back. */
-TEST_F(hugepage, dirty_log_toggled)
+TEST_F_TIMEOUT(hugepage, dirty_log_toggled, 60)
 {
 	struct kvm_dirty_log log = { .slot = 1 };
-	uint64_t bitmap[MIB2 / GUEST_PAGE / 64];
+	uint64_t bitmap[MIB2 / GUEST_PAGE / 64], end_ms;
 	uint8_t *area = huge_area(0);
 	struct load l;
-	int round;
 
 	if (!area)
 		SKIP(return, "no transparent huge pages");
 	memset(area, 0, MIB2);
 	log.dirty_bitmap = bitmap;
 	load_start_in(&l, &self->g, self->dev, area, MIB2, true);
-	for (round = 0; round < 100 && load_running(&l); round++) {
+	for (end_ms = now_ms() + STORM_MS; load_running(&l) && now_ms() < end_ms;) {
 		guest_add_slot(&self->g, 1, KVM_MEM_LOG_DIRTY_PAGES, LOAD_GPA,
 			       MIB2, area);
 		xioctl(self->g.vm, KVM_GET_DIRTY_LOG, &log);
 		usleep(2000);
 		xioctl(self->g.vm, KVM_GET_DIRTY_LOG, &log);
+		guest_verify(&self->g);
 		guest_add_slot(&self->g, 1, 0, LOAD_GPA, MIB2, area);
 		usleep(2000);
 		guest_verify(&self->g);
@@ -510,13 +521,14 @@ TEST_F(hugepage, dirty_log_toggled)
  * No write is lost between log and copy: a copy kept up to date by the log
  * alone is the memory itself in the end.
  */
-TEST_F(hugepage, dirty_log_copies)
+TEST_F_TIMEOUT(hugepage, dirty_log_copies, 60)
 {
 	struct kvm_dirty_log log = { .slot = 1 };
-	uint64_t bitmap[MIB2 / GUEST_PAGE / 64];
+	uint64_t bitmap[MIB2 / GUEST_PAGE / 64], end_ms;
 	uint8_t *area = huge_area(0), *copy = mem_alloc(MIB2);
+	bool last = false;
 	struct load l;
-	int round, page;
+	int page;
 
 	if (!area)
 		SKIP(return, "no transparent huge pages");
@@ -527,8 +539,9 @@ TEST_F(hugepage, dirty_log_copies)
 	guest_add_slot(&self->g, 1, KVM_MEM_LOG_DIRTY_PAGES, LOAD_GPA, MIB2,
 		       area);
 	memcpy(copy, area, MIB2);
-	for (round = 0; round < 100; round++) {
-		if (round == 99)
+	for (end_ms = now_ms() + STORM_MS; !last;) {
+		last = now_ms() >= end_ms || !load_running(&l);
+		if (last)
 			EXPECT_EQ(0, load_stop(&l));
 		xioctl(self->g.vm, KVM_GET_DIRTY_LOG, &log);
 		for (page = 0; page < (int)(MIB2 / GUEST_PAGE); page++)

@@ -18,6 +18,8 @@ struct fault {
 	bool logged;		/* the slot has a dirty log: writable for a write alone */
 	unsigned int max_level;	/* of a leaf there, as far as the slot goes */
 	unsigned long seq;	/* of the invalidations, before anything was looked up */
+	struct xvm_around around;
+	bool fresh;		/* nothing was mapped there before */
 };
 
 unsigned int xvm_slot_max_level(const struct memslot *slot, u64 gfn)
@@ -85,6 +87,7 @@ static enum xvm_fault_result find_slot(struct xvm_vcpu *vcpu, struct fault *faul
 		fault->logged = slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
 		fault->max_level = xvm_slot_max_level(slot, fault->gfn);
 		fault->hva = memslot_gfn_to_hva(slot, fault->gfn);
+		xvm_around_init(&fault->around, slot, fault->gfn);
 		if (fault->slot_writable || !fault->write)
 			ret = XVM_FAULT_FIXED;
 	}
@@ -118,8 +121,8 @@ static bool stale(struct xvm *xvm, const struct fault *fault, unsigned int level
 }
 
 /* mmu.lock is held.  -EBUSY: a table is in the way. */
-static int map_leaf(struct xvm_vcpu *vcpu, const struct fault *fault,
-		    const struct xvm_hostmap *map, unsigned int level)
+static int map_leaf(struct xvm_vcpu *vcpu, struct fault *fault, const struct xvm_hostmap *map,
+		    unsigned int level)
 {
 	struct xvm *xvm = vcpu->xvm;
 	u64 pages = xvm_level_pages(level);
@@ -131,6 +134,7 @@ static int map_leaf(struct xvm_vcpu *vcpu, const struct fault *fault,
 	case XVM_MAP_NEW:
 		xvm_mmu_count_leaves(xvm, level, 1);
 		vcpu->stat.pf_fixed++;
+		fault->fresh = true;
 		break;
 	case XVM_MAP_RELAXED:
 		vcpu->stat.pf_fixed++;
@@ -162,7 +166,7 @@ static int map_leaf(struct xvm_vcpu *vcpu, const struct fault *fault,
  * mapping or the slots were others.  Flush before the large leaf comes: no TLB
  * may ever hold both sizes.
  */
-static int map_over_table(struct xvm_vcpu *vcpu, const struct fault *fault,
+static int map_over_table(struct xvm_vcpu *vcpu, struct fault *fault,
 			  const struct xvm_hostmap *map, unsigned int level)
 {
 	struct xvm *xvm = vcpu->xvm;
@@ -179,8 +183,7 @@ static int map_over_table(struct xvm_vcpu *vcpu, const struct fault *fault,
 	return ret;
 }
 
-static int install(struct xvm_vcpu *vcpu, const struct fault *fault,
-		   const struct xvm_hostmap *map)
+static int install(struct xvm_vcpu *vcpu, struct fault *fault, const struct xvm_hostmap *map)
 {
 	unsigned int level = choose_level(fault, map);
 	struct xvm *xvm = vcpu->xvm;
@@ -190,7 +193,11 @@ static int install(struct xvm_vcpu *vcpu, const struct fault *fault,
 	if (!stale(xvm, fault, level))
 		ret = map_leaf(vcpu, fault, map, level);
 	read_unlock(&xvm->mmu.lock);
-	return ret == -EBUSY ? map_over_table(vcpu, fault, map, level) : ret;
+	if (ret == -EBUSY)
+		return map_over_table(vcpu, fault, map, level);
+	if (fault->fresh && level == 1 && map->page)
+		xvm_mmu_fault_around(vcpu, &fault->around, fault->seq, fault->gfn);
+	return ret;
 }
 
 enum xvm_fault_result xvm_mmu_fault_fast(struct xvm_vcpu *vcpu, u64 gpa, u32 access)

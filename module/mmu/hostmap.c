@@ -115,53 +115,93 @@ void xvm_hostmap_put(struct xvm_hostmap *map)
 }
 
 static void set_entry(struct xvm_host_entry *entry, unsigned long hva, unsigned int level,
-		      u64 pfn, bool writable)
+		      u64 pfn, bool writable, bool dirty)
 {
 	entry->level = level;
 	entry->pfn = pfn + ((hva >> PAGE_SHIFT) & (xvm_level_pages(level) - 1));
 	entry->writable = writable;
+	entry->dirty = dirty;
 }
 
-/* IRQs are off.  Each entry is read once: the host may change it meanwhile. */
-static void walk_host(unsigned long hva, struct xvm_host_entry *entry)
+/*
+ * The host's lowest entry for hva, if it is a pte; one above that maps the page
+ * is told in entry.  IRQs are off: tables are freed by RCU, or after an IPI to
+ * all CPUs that use the mm.  Each entry is read once, it may change meanwhile.
+ */
+static pte_t *walk_host(unsigned long hva, struct xvm_host_entry *entry)
 {
 	pgd_t pgd = READ_ONCE(*pgd_offset(current->mm, hva));
 	p4d_t p4d;
 	pud_t pud;
 	pmd_t pmd;
-	pte_t pte;
 
+	*entry = (struct xvm_host_entry) {};
 	if (pgd_none(pgd) || !pgd_present(pgd))
-		return;
+		return NULL;
 	p4d = READ_ONCE(*p4d_offset(&pgd, hva));
 	if (p4d_none(p4d) || !p4d_present(p4d))
-		return;
+		return NULL;
 	pud = READ_ONCE(*pud_offset(&p4d, hva));
 	if (pud_none(pud) || !pud_present(pud))
-		return;
+		return NULL;
 	if (pud_leaf(pud)) {
-		set_entry(entry, hva, 3, pud_pfn(pud), pud_write(pud));
-		return;
+		set_entry(entry, hva, 3, pud_pfn(pud), pud_write(pud), pud_dirty(pud));
+		return NULL;
 	}
 	pmd = READ_ONCE(*pmd_offset(&pud, hva));
 	if (pmd_none(pmd) || !pmd_present(pmd))
-		return;
+		return NULL;
 	if (pmd_leaf(pmd)) {
-		set_entry(entry, hva, 2, pmd_pfn(pmd), pmd_write(pmd));
-		return;
+		set_entry(entry, hva, 2, pmd_pfn(pmd), pmd_write(pmd), pmd_dirty(pmd));
+		return NULL;
 	}
-	pte = READ_ONCE(*pte_offset_kernel(&pmd, hva));
+	return pte_offset_kernel(&pmd, hva);
+}
+
+static void read_pte(struct xvm_host_entry *entry, unsigned long hva, const pte_t *ptep)
+{
+	pte_t pte = READ_ONCE(*ptep);
+
+	*entry = (struct xvm_host_entry) {};
 	if (pte_present(pte))
-		set_entry(entry, hva, 1, pte_pfn(pte), pte_write(pte));
+		set_entry(entry, hva, 1, pte_pfn(pte), pte_write(pte), pte_dirty(pte));
 }
 
 void xvm_hostmap_entry(unsigned long hva, struct xvm_host_entry *entry)
 {
 	unsigned long flags;
+	pte_t *ptep;
 
-	*entry = (struct xvm_host_entry) {};
-	/* Tables are freed by RCU or after an IPI to all who use the mm: not while IRQs are off. */
 	local_irq_save(flags);
-	walk_host(hva, entry);
+	ptep = walk_host(hva, entry);
+	if (ptep)
+		read_pte(entry, hva, ptep);
+	local_irq_restore(flags);
+}
+
+void xvm_hostmap_scan(unsigned long hva, unsigned int nr, u64 *present, u64 *writable)
+{
+	struct xvm_host_entry entry;
+	unsigned long flags;
+	pte_t *ptep = NULL;
+	unsigned int i;
+
+	*present = 0;
+	*writable = 0;
+	local_irq_save(flags);
+	for (i = 0; i < nr; i++, hva += PAGE_SIZE) {
+		/* Once for each table that the range touches. */
+		if (!i || !(hva & ~PMD_MASK))
+			ptep = walk_host(hva, &entry);
+		else if (ptep)
+			ptep++;
+		if (ptep)
+			read_pte(&entry, hva, ptep);
+		if (!entry.level)
+			continue;
+		*present |= BIT_ULL(i);
+		if (entry.writable && entry.dirty)
+			*writable |= BIT_ULL(i);
+	}
 	local_irq_restore(flags);
 }

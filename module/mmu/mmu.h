@@ -112,6 +112,20 @@ unsigned int xvm_slot_max_level(const struct memslot *slot, u64 gfn);
 /* may sleep; >= 0: enum xvm_fault_result, -EFAULT, -EINTR, -ENOMEM, -EHWPOISON */
 int xvm_mmu_fault(struct xvm_vcpu *vcpu, u64 gpa, u32 access);
 
+/* around.c */
+struct xvm_around {
+	u64 start;			/* gfns, the one that faulted among them */
+	unsigned int nr;
+	unsigned long hva;		/* of start */
+	bool writable;			/* the slot lets leaves be so that nobody wrote to yet */
+};
+
+/* In a read section: how far around gfn a fault in this slot may map. */
+void xvm_around_init(struct xvm_around *around, const struct memslot *slot, u64 gfn);
+/* [no sleep] gfn was just mapped, by a 4K leaf; seq: from before the slot was looked up. */
+void xvm_mmu_fault_around(struct xvm_vcpu *vcpu, const struct xvm_around *around,
+			  unsigned long seq, u64 gfn);
+
 /* notifier.c */
 /* For pages from gfn on, which hva and what follows back. */
 bool xvm_mmu_retry(struct xvm *xvm, unsigned long seq, u64 gfn, unsigned long hva, u64 pages);
@@ -143,6 +157,7 @@ struct xvm_host_entry {
 	unsigned int level;		/* as in pgtable.h; 0: nothing is mapped there */
 	u64 pfn;			/* of the address itself */
 	bool writable;
+	bool dirty;
 };
 
 /*
@@ -150,6 +165,8 @@ struct xvm_host_entry {
  * invalidation of the address has begun before mmu.lock is held.
  */
 void xvm_hostmap_entry(unsigned long hva, struct xvm_host_entry *entry);
+/* The same of nr pages, up to 64, a bit each: is it there; may it be written, and has been. */
+void xvm_hostmap_scan(unsigned long hva, unsigned int nr, u64 *present, u64 *writable);
 
 /* tlb.c: asks are cheap; only the vCPUs that are in the guest get an IPI */
 void xvm_tlb_flush_vm(struct xvm *xvm);

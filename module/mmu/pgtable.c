@@ -164,6 +164,25 @@ enum xvm_map_result xvm_pgtable_map(struct xvm_pgtable *pgt, u64 gfn, unsigned i
 	}
 }
 
+unsigned int xvm_pgtable_fill(struct xvm_pgtable *pgt, u64 gfn, const u64 *ptes, unsigned int nr)
+{
+	u64 *table = pgt->root, *ptep;
+	unsigned int i, l, mapped = 0;
+
+	for (l = pgt->levels; l > 1; l--) {
+		u64 pte = READ_ONCE(table[pgt_index(gfn, l)]);
+
+		if (!(pte & XVM_PTE_PRESENT) || xvm_pte_is_leaf(pte, l))
+			return 0;
+		table = pgt_child(pgt, pte);
+	}
+	ptep = &table[pgt_index(gfn, 1)];
+	for (i = 0; i < nr; i++)
+		if (ptes[i] && !READ_ONCE(ptep[i]) && !cmpxchg64(&ptep[i], 0, ptes[i]))
+			mapped++;
+	return mapped;
+}
+
 struct unmap {
 	struct xvm_pgtable *pgt;
 	struct xvm_pgtable_count *count;

@@ -120,6 +120,13 @@ enum xvm_map_result xvm_pgtable_map(struct xvm_pgtable *pgt, u64 gfn, unsigned i
 				    void *ctx);
 
 /*
+ * Map nr 4K leaves from gfn on, whose entries are of one table: where the table
+ * is there already, and nothing is mapped.  ptes: as for map; 0: none.  Shared.
+ * Returns how many it mapped.
+ */
+unsigned int xvm_pgtable_fill(struct xvm_pgtable *pgt, u64 gfn, const u64 *ptes, unsigned int nr);
+
+/*
  * Unmap [start, end): subtrees wholly inside are cut off at the highest entry
  * and handed to ops->detach, so time grows with the number of entries at the
  * edges and the top, not with the number of leaves.  A larger leaf that

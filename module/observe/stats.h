@@ -51,6 +51,7 @@ struct dentry;
 	X(insn_emulation_fail, CUMULATIVE, NONE)	\
 	X(pf_taken, CUMULATIVE, NONE)			\
 	X(pf_fixed, CUMULATIVE, NONE)			\
+	X(pf_around, CUMULATIVE, NONE)			\
 	X(pf_emulate, CUMULATIVE, NONE)			\
 	X(pf_spurious, CUMULATIVE, NONE)		\
 	X(pf_retry, CUMULATIVE, NONE)			\

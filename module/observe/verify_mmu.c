@@ -3,14 +3,16 @@
  * Invariants of the guest's page tables.  Two walks:
  *
  * The first looks at each leaf: it lies in a slot, may be written only if the
- * slot and the host let it, and maps the page that the host maps there.  While
- * mmu.lock is held for reading no invalidation can begin, and the host changes
- * a mapping only after one has: so outside the range of those under way, what
- * the host's tables say now is what they said when the leaf was made.
+ * slot and the host let it and its slot's log knows, and maps the page that the
+ * host maps there, no larger than the host does.  While mmu.lock is held for
+ * reading no invalidation can begin, and the host changes a mapping only after
+ * one has: so outside the range of those under way, what the host's tables say
+ * now is what they said when the leaf was made.
  *
  * The second counts leaves and tables, which only means something for a moment
  * in which nothing was added and nothing that was taken away is still counted.
  */
+#include <linux/bitmap.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
@@ -152,6 +154,22 @@ static void check_host(struct verify *verify, const struct memslot *slot, const 
 		violated(verify, slot, leaf, "writable, but read-only in the host");
 }
 
+/* Bits are taken with memslots.lock held, which is ours: no protection is under way. */
+static void check_logged(struct verify *verify, const struct memslot *slot,
+			 const struct leaf *leaf)
+{
+	u64 first = leaf->gfn - slot->base_gfn;
+
+	if (!slot->dirty_bitmap || !(leaf->pte & XVM_PTE_WRITE))
+		return;
+	/* A fault sets the bit first; pairs with the compare-and-exchange that maps. */
+	smp_rmb();
+	if (find_next_zero_bit(slot->dirty_bitmap, first + leaf->pages, first) <
+	    first + leaf->pages)
+		violated(verify, slot, leaf, "leaf 0x%llx is writable, but not logged as dirty",
+			 leaf->pte);
+}
+
 static void check_leaf(struct tour *tour, const struct leaf *leaf)
 {
 	struct verify *verify = tour->verify;
@@ -180,12 +198,7 @@ static void check_leaf(struct tour *tour, const struct leaf *leaf)
 			 leaf->pte);
 		return;
 	}
-	if (leaf->level > 1 && leaf->pte & XVM_PTE_WRITE &&
-	    slot->flags & KVM_MEM_LOG_DIRTY_PAGES) {
-		violated(verify, slot, leaf, "leaf 0x%llx is writable, but the slot logged",
-			 leaf->pte);
-		return;
-	}
+	check_logged(verify, slot, leaf);
 	check_host(verify, slot, leaf);
 }
 

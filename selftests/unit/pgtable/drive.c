@@ -171,12 +171,28 @@ static void wrprotect(struct world *world)
 	world->marker = NULL;
 }
 
+/* A window around a page, with holes in what there is to map. */
+static void fill(struct world *world)
+{
+	unsigned int i, nr = 1 << pick(world->source, 5);
+	u64 gfn = pick_gfn(world) & ~(u64)(nr - 1);
+	u64 ptes[16];
+
+	for (i = 0; i < nr; i++)
+		ptes[i] = pick(world->source, 3) ? pick_pte(world, 1) : 0;
+	world_fill(world, gfn, ptes, nr);
+}
+
 static void step(struct world *world)
 {
 	struct source *source = world->source;
 	u64 start;
 
-	switch (pick(source, 18)) {
+	switch (pick(source, 20)) {
+	case 18:
+	case 19:
+		fill(world);
+		break;
 	case 16:
 	case 17:
 		wrprotect(world);

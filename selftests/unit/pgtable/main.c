@@ -182,6 +182,34 @@ static void wrprotect_straddling(unsigned int levels)
 	world_end(world);
 }
 
+/* Neighbours come to an existing table only, where nothing is: not even since a moment ago. */
+static void fill(unsigned int levels)
+{
+	struct world *world = world_new(levels, &source);
+	struct cache cache = { .world = world, .budget = 4 };
+	u64 ptes[8], gfn, large = 3 * xvm_level_pages(2);
+	unsigned int i, level;
+
+	for (i = 0; i < 8; i++)
+		ptes[i] = LEAF(0x40000 + i, 1);
+	CHECK(!world_fill(world, 0, ptes, 8));
+	world_map(world, large, 2, LEAF(0x40000, 2), &cache);
+	CHECK(!world_fill(world, large, ptes, 8));
+	world_check(world);
+
+	cache.budget = 4;
+	world_map(world, 5, 1, LEAF(0x50000, 1), &cache);
+	race_level = 1;
+	race_at = 1;
+	world->competitor = race;	/* maps gfn 0 */
+	CHECK(xvm_pgtable_fill(&world->pgt, 0, ptes, 8) == 6);
+	CHECK(race_result == XVM_MAP_NEW);
+	for (gfn = 0; gfn < 8; gfn++)
+		CHECK(xvm_pgtable_lookup(&world->pgt, gfn, &level) ==
+		      (gfn == 5 ? LEAF(0x50000, 1) : LEAF(0x40000 + gfn, 1)));
+	world_end(world);
+}
+
 /* One entry at the top is all that is touched, however much hangs below. */
 static void detach_high(unsigned int levels)
 {
@@ -215,6 +243,7 @@ static const struct test {
 	{ "a leaf is split", split },
 	{ "a race lost to another split", lost_race_split },
 	{ "write protection at the edges of a large leaf", wrprotect_straddling },
+	{ "neighbours fill a table", fill },
 	{ "a whole subtree goes by its top entry", detach_high },
 };
 

@@ -133,6 +133,21 @@ enum xvm_map_result model_map(struct model *model, u64 gfn, unsigned int level, 
 	return (pte & XVM_PTE_WRITE) && !writable ? XVM_MAP_RELAXED : XVM_MAP_SAME;
 }
 
+unsigned int model_fill(struct model *model, u64 gfn, const u64 *ptes, unsigned int nr)
+{
+	unsigned int i, mapped = 0;
+
+	if (!model_has_table(model, gfn, 1))
+		return 0;
+	for (i = 0; i < nr; i++) {
+		if (!ptes[i] || model_lookup(model, gfn + i))
+			continue;
+		add_leaf(model, gfn + i, 1, ptes[i]);
+		mapped++;
+	}
+	return mapped;
+}
+
 void model_unmap(struct model *model, u64 start, u64 end, struct xvm_pgtable_count *gone)
 {
 	unsigned int i, kept = 0;

@@ -222,6 +222,15 @@ enum xvm_map_result world_map(struct world *world, u64 gfn, unsigned int level, 
 	return got;
 }
 
+unsigned int world_fill(struct world *world, u64 gfn, const u64 *ptes, unsigned int nr)
+{
+	unsigned int mapped = xvm_pgtable_fill(&world->pgt, gfn, ptes, nr);
+
+	CHECK(mapped == model_fill(&world->model, gfn, ptes, nr));
+	world->leaves[1] += mapped;
+	return mapped;
+}
+
 /* Leaves and tables of a subtree; marks its pages. */
 static void count_subtree(struct world *world, u64 *table, unsigned int level,
 			  struct xvm_pgtable_count *count)

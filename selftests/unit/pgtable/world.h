@@ -50,6 +50,7 @@ enum xvm_map_result model_map(struct model *model, u64 gfn, unsigned int level, 
 			      unsigned int *budget);
 /* A map on its way to gfn has come to the table of this level. */
 void model_walked_to(struct model *model, u64 gfn, unsigned int level, unsigned int *budget);
+unsigned int model_fill(struct model *model, u64 gfn, const u64 *ptes, unsigned int nr);
 void model_unmap(struct model *model, u64 start, u64 end, struct xvm_pgtable_count *gone);
 /* Of all leaves that have a page in [start, end) with its bit in only, unless it is NULL. */
 bool model_wrprotect(struct model *model, u64 start, u64 end, const unsigned long *only);
@@ -120,6 +121,7 @@ void world_end(struct world *world);
 /* The operations, each done to the tables and to the model, and compared. */
 enum xvm_map_result world_map(struct world *world, u64 gfn, unsigned int level, u64 pte,
 			      struct cache *cache);
+unsigned int world_fill(struct world *world, u64 gfn, const u64 *ptes, unsigned int nr);
 void world_unmap(struct world *world, u64 start, u64 end);
 void world_wrprotect(struct world *world, u64 start, u64 end, const unsigned long *only);
 void world_free_detached(struct world *world, unsigned int keep);

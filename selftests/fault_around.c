@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A fault may map more pages than its own: fewer faults, and nothing else that
+ * a guest, its log or its host could notice.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "stats.h"
+#include "test.h"
+
+DEVICE_FIXTURE(fault_around);
+
+#define FAR_GPA 0x1000000ul
+#define PAGES 256ul
+#define SIZE (PAGES * GUEST_PAGE)
+
+/*
+ * Goes over rcx pages from rdi on.  Their first words are rdx and what follows:
+ * r15 says whether to write them; rax counts those that are not so.
+ */
+GUEST_ASM(pass, 64,
+	  "xor %eax, %eax\n"
+	  "1: test %r15, %r15\n"
+	  "jz 2f\n"
+	  "mov %rdx, (%rdi)\n"
+	  "2: cmp %rdx, (%rdi)\n"
+	  "je 3f\n"
+	  "inc %rax\n"
+	  "3: add $4096, %rdi\n"
+	  "inc %rdx\n"
+	  "dec %rcx\n"
+	  "jnz 1b\n"
+	  "hlt");
+
+/* Small pages, each with its number. */
+static uint8_t *small_pages(uint64_t pages, uint64_t first)
+{
+	uint8_t *mem = mem_alloc(pages * GUEST_PAGE);
+	uint64_t i;
+
+	madvise(mem, pages * GUEST_PAGE, MADV_NOHUGEPAGE);
+	for (i = 0; i < pages; i++)
+		*(uint64_t *)(mem + i * GUEST_PAGE) = first + i;
+	return mem;
+}
+
+static uint64_t *word(uint8_t *mem, uint64_t page)
+{
+	return (uint64_t *)(mem + page * GUEST_PAGE);
+}
+
+static int run_pass(struct guest *g, uint64_t gpa, uint64_t pages,
+		    uint64_t first, bool write, uint64_t *wrong)
+{
+	struct kvm_regs regs = {
+		.rip = GUEST_CODE,
+		.rflags = 2,
+		.rdi = gpa,
+		.rcx = pages,
+		.rdx = first,
+		.r15 = write,
+	};
+	int ret;
+
+	vcpu_set_regs(&g->cpu, &regs);
+	ret = vcpu_run(&g->cpu);
+	vcpu_get_regs(&g->cpu, &regs);
+	*wrong = regs.rax;
+	return ret;
+}
+
+#define EXPECT_PASS(page, pages, first, write)				\
+	do {								\
+		uint64_t wrong_;					\
+									\
+		ASSERT_EQ(KVM_EXIT_HLT,					\
+			  run_pass(&self->g, FAR_GPA + (page) * GUEST_PAGE, \
+				   pages, first, write, &wrong_));	\
+		ASSERT_EQ(0, wrong_);					\
+		guest_verify(&self->g);					\
+	} while (0)
+
+static uint64_t fixed(struct guest *g)
+{
+	return read_stat(g->cpu.fd, "pf_fixed");
+}
+
+static void write_parameter(const char *value)
+{
+	int fd = open("/sys/module/xvm/parameters/fault_around_pages", O_WRONLY);
+
+	if (fd < 0 || write(fd, value, strlen(value)) < 0)
+		die("fault_around_pages: %m");
+	close(fd);
+}
+
+/* The faults for PAGES pages, which the host has, but for the code's own. */
+TEST_F(fault_around, count)
+{
+	static const struct {
+		const char *window;
+		uint64_t faults;
+	} cases[] = {
+		{ "0", PAGES }, { "1", PAGES }, { "16", PAGES / 16 },
+		{ "64", PAGES / 64 }, { "24", PAGES / 16 }, { "1000", PAGES / 64 },
+	};
+	uint64_t before, around;
+	unsigned int i;
+	uint8_t *mem;
+
+	if (!device_is_xvm(self->dev))
+		SKIP(return, "xvm's own");
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		write_parameter(cases[i].window);
+		mem = small_pages(PAGES, 1000);
+		guest_start64(&self->g, self->dev, pass, pass_end);
+		guest_add_slot(&self->g, 1, 0, FAR_GPA, SIZE, mem);
+		EXPECT_PASS(0, 1, 1000, false);
+		guest_add_slot(&self->g, 1, 0, 0, 0, NULL);
+		guest_add_slot(&self->g, 1, 0, FAR_GPA, SIZE, mem);
+
+		before = fixed(&self->g);
+		around = read_stat(self->g.cpu.fd, "pf_around");
+		EXPECT_PASS(0, PAGES, 1000, i % 2);
+		EXPECT_EQ(cases[i].faults, fixed(&self->g) - before);
+		EXPECT_EQ(PAGES - cases[i].faults,
+			  read_stat(self->g.cpu.fd, "pf_around") - around);
+		guest_destroy(&self->g);
+		munmap(mem, SIZE);
+	}
+	write_parameter("16");
+}
+
+/* What the host does not have is not made. */
+TEST_F(fault_around, holes)
+{
+	uint8_t *mem = small_pages(PAGES, 1000);
+	unsigned char present[PAGES];
+	uint64_t i;
+
+	guest_start64(&self->g, self->dev, pass, pass_end);
+	guest_add_slot(&self->g, 1, 0, FAR_GPA, SIZE, mem);
+	for (i = 0; i < PAGES; i += 3)
+		ASSERT_EQ(0, madvise(word(mem, i), GUEST_PAGE, MADV_DONTNEED));
+	for (i = 1; i < PAGES; i += 3)
+		EXPECT_PASS(i, 1, 1000 + i, false);
+	ASSERT_EQ(0, mincore(mem, SIZE, present));
+	for (i = 0; i < PAGES; i++)
+		EXPECT_EQ(i % 3 != 0, present[i] & 1);
+	for (i = 0; i < PAGES; i++)
+		EXPECT_PASS(i, 1, i % 3 ? 1000 + i : 0, false);
+	EXPECT_PASS(0, PAGES, 2000, true);
+	for (i = 0; i < PAGES; i++)
+		EXPECT_EQ(2000 + i, *word(mem, i));
+}
+
+/* A slot in the middle of a window, of memory that goes on around it. */
+TEST_F(fault_around, slot_edges)
+{
+	uint8_t *mem = small_pages(PAGES, 1000);
+	uint64_t wrong;
+
+	guest_start64(&self->g, self->dev, pass, pass_end);
+	guest_add_slot(&self->g, 1, 0, FAR_GPA + 5 * GUEST_PAGE, 3 * GUEST_PAGE,
+		       word(mem, 100));
+	guest_add_slot(&self->g, 2, 0, FAR_GPA + 8 * GUEST_PAGE, GUEST_PAGE,
+		       word(mem, 50));
+	EXPECT_PASS(6, 1, 1101, false);
+	EXPECT_PASS(8, 1, 1050, true);
+	EXPECT_PASS(5, 3, 1100, true);
+	EXPECT_EQ(KVM_EXIT_MMIO, run_pass(&self->g, FAR_GPA + 4 * GUEST_PAGE, 1,
+					  0, false, &wrong));
+	EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&self->g.cpu));
+	EXPECT_EQ(KVM_EXIT_MMIO, run_pass(&self->g, FAR_GPA + 9 * GUEST_PAGE, 1,
+					  0, false, &wrong));
+	EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&self->g.cpu));
+}
+
+/* The log tells of what was written, not of what was mapped. */
+TEST_F(fault_around, dirty_log)
+{
+	uint64_t bitmap[PAGES / 64] = {};
+	struct kvm_dirty_log log = { .slot = 1, .dirty_bitmap = bitmap };
+	uint8_t *mem = small_pages(PAGES, 1000);
+	/* KVM takes a read of a logged page for a write, xvm does not. */
+	bool exact = device_is_xvm(self->dev);
+	unsigned int page;
+
+	guest_start64(&self->g, self->dev, pass, pass_end);
+	guest_add_slot(&self->g, 1, KVM_MEM_LOG_DIRTY_PAGES, FAR_GPA, SIZE, mem);
+	EXPECT_PASS(3, 1, 1003, true);
+	EXPECT_PASS(40, 1, 1040, false);
+	xioctl(self->g.vm, KVM_GET_DIRTY_LOG, &log);
+	EXPECT_TRUE(bitmap[0] & 1ul << 3);
+	if (exact) {
+		EXPECT_EQ(1ul << 3, bitmap[0]);
+		EXPECT_EQ(0, bitmap[1] | bitmap[2] | bitmap[3]);
+	}
+
+	/* Its neighbours are mapped by now; so is it, and protected again. */
+	for (page = 0; page < 64; page++) {
+		EXPECT_PASS(page, 1, 1000 + page, true);
+		xioctl(self->g.vm, KVM_GET_DIRTY_LOG, &log);
+		ASSERT_EQ(1ul << page, bitmap[0]);
+	}
+	EXPECT_PASS(0, PAGES, 1000, false);
+	xioctl(self->g.vm, KVM_GET_DIRTY_LOG, &log);
+	if (exact)
+		EXPECT_EQ(0, bitmap[0] | bitmap[1] | bitmap[2] | bitmap[3]);
+	EXPECT_PASS(0, PAGES, 3000, true);
+	xioctl(self->g.vm, KVM_GET_DIRTY_LOG, &log);
+	EXPECT_EQ(~0ul, bitmap[0] & bitmap[1] & bitmap[2] & bitmap[3]);
+}
+
+/* Neighbours that are shared after a fork stay as the child has them. */
+TEST_F(fault_around, fork)
+{
+	uint8_t *mem = small_pages(PAGES, 1000);
+	int ready[2], status;
+	char c = 0;
+	uint64_t i;
+	pid_t pid;
+
+	guest_start64(&self->g, self->dev, pass, pass_end);
+	guest_add_slot(&self->g, 1, 0, FAR_GPA, SIZE, mem);
+	ASSERT_EQ(0, pipe(ready));
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		close(ready[1]);
+		if (read(ready[0], &c, 1) != 1)
+			_exit(2);
+		for (i = 0; i < PAGES; i++)
+			if (*word(mem, i) != 1000 + i)
+				_exit(1);
+		_exit(0);
+	}
+	for (i = 0; i < PAGES; i += 16)
+		EXPECT_PASS(i, 1, 5000 + i, true);
+	EXPECT_PASS(0, PAGES, 5000, true);
+	for (i = 0; i < PAGES; i++)
+		EXPECT_EQ(5000 + i, *word(mem, i));
+	ASSERT_EQ(1, write(ready[1], &c, 1));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+}
+
+/* Each neighbour has the rights that the host gives it. */
+TEST_F(fault_around, mprotect)
+{
+	uint8_t *mem = small_pages(PAGES, 1000);
+	uint64_t i, wrong;
+
+	guest_start64(&self->g, self->dev, pass, pass_end);
+	guest_add_slot(&self->g, 1, 0, FAR_GPA, SIZE, mem);
+	for (i = 0; i < PAGES; i += 4) {
+		ASSERT_EQ(0, mprotect(word(mem, i), GUEST_PAGE, PROT_READ));
+		ASSERT_EQ(0, mprotect(word(mem, i + 1), GUEST_PAGE, PROT_NONE));
+	}
+	for (i = 0; i < PAGES; i += 4) {
+		EXPECT_PASS(i + 2, 1, 1002 + i, true);
+		EXPECT_PASS(i, 1, 1000 + i, false);
+		EXPECT_EQ(-EFAULT, run_pass(&self->g, FAR_GPA + i * GUEST_PAGE,
+					    1, 1, true, &wrong));
+		EXPECT_EQ(-EFAULT,
+			  run_pass(&self->g, FAR_GPA + (i + 1) * GUEST_PAGE, 1,
+				   1, false, &wrong));
+		EXPECT_EQ(1000 + i, *word(mem, i));
+	}
+}
+
+TEST_HARNESS_MAIN
