@@ -170,6 +170,8 @@ static long generic_check_extension(long ext)
 		return XVM_API_VERSION;
 	case XVM_CAP_MEMSLOT_BATCH:
 		return MEMSLOT_MAX_BATCH;
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+		return KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET;
 	case KVM_CAP_NR_MEMSLOTS:
 		return XVM_NR_SLOTS;
 	case KVM_CAP_MULTI_ADDRESS_SPACE:
@@ -198,6 +200,8 @@ static long ioctl_enable_cap(struct xvm *xvm, void __user *arg)
 
 	if (copy_from_user(&cap, arg, sizeof(cap)))
 		return -EFAULT;
+	if (cap.cap == KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2)
+		return xvm_dirty_set_manual(xvm, &cap);
 	return xvm_arch_vm_enable_cap(xvm, &cap);
 }
 
@@ -218,6 +222,8 @@ static long xvm_vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return ioctl_set_memory_regions(xvm, (void __user *)arg);
 	case KVM_GET_DIRTY_LOG:
 		return xvm_get_dirty_log(xvm, (void __user *)arg);
+	case KVM_CLEAR_DIRTY_LOG:
+		return xvm_clear_dirty_log(xvm, (void __user *)arg);
 	case XVM_VERIFY:
 		return xvm_verify(xvm, (void __user *)arg);
 	case KVM_CHECK_EXTENSION:

@@ -68,6 +68,8 @@ struct xvm_mmu {
 	/* Bumped by every flush request: a vCPU that has seen less flushes when it enters. */
 	atomic64_t tlb_gen;
 
+	u64 dirty_manual;		/* KVM_DIRTY_LOG_*; what user space asked for */
+
 	/* Detached tables on their way back to the kernel; see tdp.c. */
 	struct xvm_zap_queue zapped;
 
@@ -133,12 +135,19 @@ int xvm_mmu_notifier_register(struct xvm *xvm);
 void xvm_mmu_notifier_unregister(struct xvm *xvm);
 
 /* dirty.c */
-int xvm_dirty_prepare(const struct memslot *old, struct memslot *new);
+/* Bits that are taken, and protected, with the lock held once. */
+#define XVM_DIRTY_CHUNK		(PAGE_SIZE * BITS_PER_BYTE)
+
+int xvm_dirty_prepare(struct xvm *xvm, const struct memslot *old, struct memslot *new);
 void xvm_dirty_free(struct memslot *slot);
 void xvm_dirty_enabled(struct xvm *xvm, const struct memslot *slot);	/* just published */
 void xvm_dirty_disabled(struct xvm *xvm, const struct memslot *slot);	/* likewise */
 void xvm_dirty_mark(const struct memslot *slot, u64 gfn);	/* in a read section */
+
+/* dirty_log.c: ioctls */
+int xvm_dirty_set_manual(struct xvm *xvm, const struct kvm_enable_cap *cap);
 long xvm_get_dirty_log(struct xvm *xvm, const struct kvm_dirty_log __user *arg);
+long xvm_clear_dirty_log(struct xvm *xvm, const struct kvm_clear_dirty_log __user *arg);
 
 /* hostmap.c: hva to pfn */
 struct xvm_hostmap {

@@ -26,7 +26,7 @@ static bool slots_check_hva(struct memslots *ms, u64 hva, u64 size)
 static int slots_prepare(struct memslots *ms, const struct memslot *old, struct memslot *new,
 			 enum memslot_change_kind kind)
 {
-	return xvm_dirty_prepare(old, new);
+	return xvm_dirty_prepare(to_xvm(ms), old, new);
 }
 
 static void slots_free(struct memslots *ms, struct memslot *slot)

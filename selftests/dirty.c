@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Dirty logs that user space clears by itself: what the calls take, what they
+ * refuse, and that no write is lost between them.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "runner.h"
+#include "test.h"
+
+DEVICE_FIXTURE(dirty);
+
+#define LOG_GPA		0x1000000ul
+#define LOG_PAGES	200 /* the bitmap's last word is not full */
+#define LOG_SIZE	(LOG_PAGES * GUEST_PAGE)
+#define WORDS		((LOG_PAGES + 63) / 64)
+
+#define MANUAL		KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE
+#define ALL_SET		(MANUAL | KVM_DIRTY_LOG_INITIALLY_SET)
+
+/* Writes rsi to the first word of rcx pages from rdi on. */
+GUEST_ASM(write_pages, 64,
+	  "1: mov %rsi, (%rdi)\n"
+	  "add $4096, %rdi\n"
+	  "dec %rcx\n"
+	  "jnz 1b\n"
+	  "hlt");
+
+struct log {
+	uint8_t *mem;
+	uint64_t bits[WORDS];
+};
+
+static long set_manual(struct guest *g, uint64_t options)
+{
+	struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+		.args = { options },
+	};
+
+	return kioctl(g->vm, KVM_ENABLE_CAP, &cap);
+}
+
+/* A guest that has touched all of the slot before it is logged. */
+static void start(struct guest *g, int dev, uint64_t options, struct log *log)
+{
+	guest_start64(g, dev, write_pages, write_pages_end);
+	if (set_manual(g, options))
+		die("KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: %m");
+	log->mem = mem_alloc(LOG_SIZE);
+	guest_add_slot(g, 1, 0, LOG_GPA, LOG_SIZE, log->mem);
+}
+
+static void write_range(struct guest *g, uint64_t first, uint64_t n, uint64_t value)
+{
+	struct kvm_regs regs;
+
+	vcpu_get_regs(&g->cpu, &regs);
+	regs.rip = GUEST_CODE;
+	regs.rdi = LOG_GPA + first * GUEST_PAGE;
+	regs.rsi = value;
+	regs.rcx = n;
+	vcpu_set_regs(&g->cpu, &regs);
+	if (vcpu_run(&g->cpu) != KVM_EXIT_HLT)
+		die("the guest did not end its writes");
+}
+
+static long get_log(struct guest *g, struct log *log)
+{
+	struct kvm_dirty_log get = { .slot = 1, .dirty_bitmap = log->bits };
+
+	memset(log->bits, 0, sizeof(log->bits));
+	return kioctl(g->vm, KVM_GET_DIRTY_LOG, &get);
+}
+
+static long clear_log(struct guest *g, uint64_t first, uint32_t n, void *bits)
+{
+	struct kvm_clear_dirty_log clear = {
+		.slot = 1,
+		.first_page = first,
+		.num_pages = n,
+		.dirty_bitmap = bits,
+	};
+
+	return kioctl(g->vm, KVM_CLEAR_DIRTY_LOG, &clear);
+}
+
+static unsigned int count(const struct log *log)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < WORDS; i++)
+		n += __builtin_popcountll(log->bits[i]);
+	return n;
+}
+
+static bool logged(const struct log *log, unsigned int page)
+{
+	return log->bits[page / 64] >> (page % 64) & 1;
+}
+
+static void log_on(struct guest *g, struct log *log)
+{
+	guest_add_slot(g, 1, KVM_MEM_LOG_DIRTY_PAGES, LOG_GPA, LOG_SIZE, log->mem);
+}
+
+TEST_F(dirty, capability)
+{
+	struct guest *g = &self->g;
+
+	guest_create(g, self->dev, GUEST_SIZE);
+	EXPECT_EQ(ALL_SET, ioctl(g->vm, KVM_CHECK_EXTENSION,
+				 KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2));
+	EXPECT_EQ(0, set_manual(g, 0));
+	EXPECT_EQ(0, set_manual(g, MANUAL));
+	EXPECT_EQ(0, set_manual(g, ALL_SET));
+	EXPECT_EQ(-EINVAL, set_manual(g, KVM_DIRTY_LOG_INITIALLY_SET));
+	EXPECT_EQ(-EINVAL, set_manual(g, 4));
+	EXPECT_EQ(-EINVAL, set_manual(g, MANUAL | 1ull << 63));
+}
+
+TEST_F(dirty, clear_refuses)
+{
+	struct guest *g = &self->g;
+	struct log log;
+	void *hole;
+
+	start(g, self->dev, MANUAL, &log);
+	memset(log.bits, 0xff, sizeof(log.bits));
+	EXPECT_EQ(-ENOENT, clear_log(g, 0, LOG_PAGES, log.bits));
+	log_on(g, &log);
+	write_range(g, 0, LOG_PAGES, 1);
+
+	memset(log.bits, 0xff, sizeof(log.bits));
+	EXPECT_EQ(-EINVAL, clear_log(g, 1, 64, log.bits));
+	EXPECT_EQ(-EINVAL, clear_log(g, 0, 63, log.bits));
+	EXPECT_EQ(-EINVAL, clear_log(g, 0, LOG_PAGES + 1, log.bits));
+	EXPECT_EQ(-EINVAL, clear_log(g, 192, 9, log.bits));
+	EXPECT_EQ(-EINVAL, clear_log(g, 256, 0, log.bits));
+	EXPECT_EQ(-EINVAL, clear_log(g, 1ull << 63, 64, log.bits));
+	EXPECT_EQ(-EINVAL, clear_log(g, 64, UINT32_MAX, log.bits));
+	/* Readable at first, then not: nothing is cleared. */
+	hole = mem_alloc(2 * GUEST_PAGE);
+	munmap(hole + GUEST_PAGE, GUEST_PAGE);
+	memset(hole, 0xff, GUEST_PAGE);
+	EXPECT_EQ(-EFAULT, clear_log(g, 0, LOG_PAGES, hole + GUEST_PAGE - 8));
+	ASSERT_EQ(0, get_log(g, &log));
+	EXPECT_EQ(LOG_PAGES, count(&log));
+	EXPECT_EQ(0, clear_log(g, 0, 0, NULL));
+	munmap(hole, GUEST_PAGE);
+}
+
+TEST_F(dirty, only_clear_clears)
+{
+	struct guest *g = &self->g;
+	uint64_t mask = 0xf0;
+	struct log log;
+
+	start(g, self->dev, MANUAL, &log);
+	write_range(g, 0, LOG_PAGES, 1);
+	log_on(g, &log);
+	ASSERT_EQ(0, get_log(g, &log));
+	EXPECT_EQ(0, count(&log));
+
+	write_range(g, 64, 10, 2);
+	ASSERT_EQ(0, get_log(g, &log));
+	EXPECT_EQ(10, count(&log));
+	ASSERT_EQ(0, get_log(g, &log));
+	EXPECT_EQ(10, count(&log));
+
+	ASSERT_EQ(0, clear_log(g, 64, 64, &mask));
+	ASSERT_EQ(0, get_log(g, &log));
+	EXPECT_EQ(6, count(&log));
+	EXPECT_TRUE(logged(&log, 67) && !logged(&log, 68));
+	EXPECT_TRUE(!logged(&log, 71) && logged(&log, 72));
+
+	/* Cleared pages are watched again; one that was not is still there. */
+	write_range(g, 66, 4, 3);
+	ASSERT_EQ(0, get_log(g, &log));
+	EXPECT_EQ(8, count(&log));
+	/* The slot's end may be cleared by less than a word. */
+	write_range(g, 195, 5, 4);
+	memset(log.bits, 0xff, sizeof(log.bits));
+	ASSERT_EQ(0, clear_log(g, 192, LOG_PAGES - 192, log.bits));
+	ASSERT_EQ(0, get_log(g, &log));
+	EXPECT_EQ(8, count(&log));
+}
+
+TEST_F(dirty, initially_set)
+{
+	struct guest *g = &self->g;
+	struct log log;
+
+	start(g, self->dev, ALL_SET, &log);
+	write_range(g, 0, LOG_PAGES, 1);
+	log_on(g, &log);
+	ASSERT_EQ(0, get_log(g, &log));
+	EXPECT_EQ(LOG_PAGES, count(&log));
+	ASSERT_EQ(0, clear_log(g, 0, LOG_PAGES, log.bits));
+	ASSERT_EQ(0, get_log(g, &log));
+	EXPECT_EQ(0, count(&log));
+	write_range(g, 100, 3, 2);
+	ASSERT_EQ(0, get_log(g, &log));
+	EXPECT_EQ(3, count(&log));
+	EXPECT_TRUE(logged(&log, 100) && logged(&log, 102));
+	guest_verify(g);
+}
+
+/* Writes an ever higher number to every page in turn, for ever. */
+GUEST_ASM(write_on, 64,
+	  "1: mov %r8, %rdi\n"
+	  "mov %r9, %rcx\n"
+	  "inc %rsi\n"
+	  "2: mov %rsi, (%rdi)\n"
+	  "add $4096, %rdi\n"
+	  "dec %rcx\n"
+	  "jnz 2b\n"
+	  "jmp 1b");
+
+/*
+ * The reader's copy, brought up to date by the log alone, is the guest's memory
+ * in the end.  Breaks if clear_log() flushes before it protects, or not at all
+ * (on a CPU that keeps TLB entries).
+ */
+static int copy_follows(struct guest *g, int dev, uint64_t options, int rounds)
+{
+	static uint64_t copy[LOG_PAGES];
+	struct runner runner;
+	struct kvm_regs regs;
+	struct log log;
+	int i, page, wrong = 0;
+
+	start(g, dev, options, &log);
+	guest_load(g, write_on, write_on_end);
+	log_on(g, &log);
+	vcpu_get_regs(&g->cpu, &regs);
+	regs.r8 = LOG_GPA;
+	regs.r9 = LOG_PAGES;
+	regs.rsi = 0;
+	vcpu_set_regs(&g->cpu, &regs);
+	memset(copy, 0, sizeof(copy));
+
+	runner_start(&runner, &g->cpu, NULL, NULL);
+	for (i = 0; i <= rounds; i++) {
+		/* The last round finds a guest that has stopped. */
+		if (i == rounds && runner_stop(&runner) != -EINTR)
+			die("the guest ended by itself");
+		if (get_log(g, &log) ||
+		    (options && clear_log(g, 0, LOG_PAGES, log.bits)))
+			die("the log: %m");
+		for (page = 0; page < LOG_PAGES; page++)
+			if (logged(&log, page))
+				copy[page] = *(volatile uint64_t *)
+					      (log.mem + page * GUEST_PAGE);
+		usleep(1000);
+	}
+	for (page = 0; page < LOG_PAGES; page++)
+		wrong += copy[page] != *(uint64_t *)(log.mem + page * GUEST_PAGE);
+	vcpu_get_regs(&g->cpu, &regs);
+	if (regs.rsi < 2)
+		die("the guest wrote too little to tell");
+	return wrong;
+}
+
+TEST_F(dirty, no_write_is_lost)
+{
+	EXPECT_EQ(0, copy_follows(&self->g, self->dev, 0, 300));
+}
+
+TEST_F(dirty, no_write_is_lost_manual)
+{
+	EXPECT_EQ(0, copy_follows(&self->g, self->dev, MANUAL, 300));
+}
+
+TEST_F(dirty, no_write_is_lost_initially_set)
+{
+	EXPECT_EQ(0, copy_follows(&self->g, self->dev, ALL_SET, 300));
+}
+
+TEST_HARNESS_MAIN
