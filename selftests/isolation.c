@@ -583,13 +583,15 @@ TEST_F(isolation, guests_of_both_devices)
 /* What a vCPU left in the TLB serves it again, unless another guest, KVM's included, came between. */
 TEST_F(isolation, tlb_is_flushed_for_others_only)
 {
-	int dev = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	struct guest other = {};
 	uint64_t before;
-	int i;
+	int i, dev;
 
 	if (!device_is_xvm(self->dev))
 		SKIP(return, "KVM doesn't tell");
+	dev = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (dev < 0)
+		SKIP(return, "no KVM to come between");
 	pin_to_this_cpu();
 	start_sum(&self->g, self->dev, 3);
 	EXPECT_EQ(3 * 64, run_sum(&self->g));
@@ -599,8 +601,6 @@ TEST_F(isolation, tlb_is_flushed_for_others_only)
 	/* A guest of another program's may come between, seldom. */
 	EXPECT_LT(read_stat(self->g.cpu.fd, "asid_flush") - before, 50);
 
-	if (dev < 0)
-		SKIP(return, "no KVM to come between");
 	start_sum(&other, dev, 5);
 	before = read_stat(self->g.cpu.fd, "asid_flush");
 	for (i = 0; i < 100; i++) {

@@ -14,15 +14,14 @@
  *  - KVM tells when it is about to run a guest, by its tracepoint kvm_entry, in
  *    the stretch without interrupts that ends in VMRUN.  If the CPU may hold
  *    entries of ours, our ASID is scrubbed there and then.
- *  - Where KVM has no such tracepoint and somebody has SVM enabled, the ASID is
+ *  - Where no such tracepoint is there, but somebody has SVM enabled, the ASID is
  *    scrubbed each time that a vCPU of xvm's is put.
  *  - Where EFER.SVME is clear, nobody else has SVM enabled.  Who enables it later
  *    starts with a flush of all ASIDs: KVM's generations begin so.
  *
  * Only VMRUN can flush a guest ASID.  To scrub, a guest is run that cannot do
- * anything: its nested root is an empty page, so that its first fetch faults on
- * the way to its own page tables, and not-present entries are never cached
- * (5.5.3, 15.25.6).
+ * anything: its nested root is an empty page, so that its first fetch takes a
+ * nested page fault, and not-present entries are never cached (5.5.3, 15.25.6).
  */
 #include <linux/io.h>
 #include <linux/mm.h>
@@ -77,6 +76,7 @@ static void scrub(void)
 	struct xvm_svm_cpu *cpu = this_cpu_ptr(&xvm_svm_cpu);
 	unsigned long dr7 = xvm_svm_host_dr7();
 	struct xvm_svm_host host;
+	u32 exit_code;
 
 	xvm_svm_begin(&host);
 	/* It runs no instruction: what VMRUN itself leaves alone needs no saving. */
@@ -84,6 +84,17 @@ static void scrub(void)
 	xvm_svm_restore_dr7(dr7);
 	xvm_svm_end(&host);
 	cpu->tlb_owner = 0;
+
+	exit_code = cpu->scrub_vmcb->control.exit_code;
+	/* Nothing was flushed: the VMCB is wrong. */
+	WARN_ON_ONCE(exit_code == SVM_EXIT_ERR);
+	if (exit_code == SVM_EXIT_EXCP_BASE + MC_VECTOR)
+		xvm_host_machine_check();
+
+	/* What our guest trained must not steer KVM's, nor the other way round. */
+	if (boot_cpu_has(X86_FEATURE_IBPB))
+		xvm_wrmsr(MSR_IA32_PRED_CMD, PRED_CMD_IBPB);
+	cpu->last_serial = 0;
 }
 
 void xvm_asid_give(void)
@@ -97,16 +108,12 @@ void xvm_asid_give(void)
 		this_cpu_write(xvm_svm_cpu.tlb_owner, 0);
 }
 
+#ifdef CONFIG_TRACEPOINTS
 /* The tracepoint's further arguments differ by kernel, and are not needed. */
 static void kvm_enters(void *unused)
 {
-	if (likely(!this_cpu_read(xvm_svm_cpu.tlb_owner)))
-		return;
-	scrub();
-	/* KVM does this between guests of its own; ours it doesn't know. */
-	if (boot_cpu_has(X86_FEATURE_IBPB))
-		xvm_wrmsr(MSR_IA32_PRED_CMD, PRED_CMD_IBPB);
-	this_cpu_write(xvm_svm_cpu.last_serial, 0);
+	if (unlikely(this_cpu_read(xvm_svm_cpu.tlb_owner)))
+		scrub();
 }
 
 static void attach(struct tracepoint *tp, void *unused)
@@ -118,10 +125,15 @@ static void attach(struct tracepoint *tp, void *unused)
 
 static void detach(void)
 {
+	int cpu;
+
 	if (!kvm_entry)
 		return;
 	tracepoint_probe_unregister(kvm_entry, kvm_enters, NULL);
 	WRITE_ONCE(kvm_entry, NULL);
+	/* From now on nobody tells who uses the ASID. */
+	for_each_possible_cpu(cpu)
+		WRITE_ONCE(per_cpu(xvm_svm_cpu.tlb_owner, cpu), 0);
 }
 
 /* Called for each module that is there at registration, and before any that comes later runs. */
@@ -168,3 +180,13 @@ void xvm_asid_unwatch(void)
 	detach();
 	tracepoint_synchronize_unregister();
 }
+#else
+int xvm_asid_watch(void)
+{
+	return 0;
+}
+
+void xvm_asid_unwatch(void)
+{
+}
+#endif

@@ -222,6 +222,9 @@ void xvm_svm_enter(struct xvm_vcpu *vcpu, bool flush_tlb)
 	}
 
 	xvm_svm_world(&sw);
+	/* An entry that failed need not have flushed. */
+	if (svm->vmcb->control.exit_code == SVM_EXIT_ERR)
+		vcpu->arch.tlb_gen = 0;
 
 	if (breakpoints)
 		load_breakpoints(host_db);

@@ -128,6 +128,8 @@ static void init_scrub(struct vmcb *vmcb)
 	svm_intercept(vmcb, INTERCEPT_INTR);
 	svm_intercept(vmcb, INTERCEPT_NMI);
 	svm_intercept(vmcb, INTERCEPT_SHUTDOWN);
+	/* One of the host's that was held back while GIF was 0 must not be lost. */
+	svm_intercept(vmcb, INTERCEPT_EXCEPTION_OFFSET + MC_VECTOR);
 	vmcb->control.asid = xvm_asid();
 	vmcb->control.tlb_ctl = xvm_asid_flush_control();
 	vmcb->control.int_ctl = V_INTR_MASKING_MASK;
@@ -135,6 +137,7 @@ static void init_scrub(struct vmcb *vmcb)
 	vmcb->control.nested_cr3 = page_to_phys(empty_root);
 	vmcb->save.efer = EFER_SVME;
 	vmcb->save.cr0 = X86_CR0_ET;
+	vmcb->save.cr4 = X86_CR4_MCE;
 	vmcb->save.rflags = X86_EFLAGS_FIXED;
 	vmcb->save.dr6 = 0xffff0ff0;
 	vmcb->save.dr7 = 0x400;
