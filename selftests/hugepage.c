@@ -645,4 +645,74 @@ TEST_F(hugepage, hugetlb_2m)
 	munmap(area, AREA_SIZE);
 }
 
+#define GIB_PAGES (GIB / GUEST_PAGE)
+
+#define POOL_1G "/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages"
+
+/* One page of the machine's largest; the kernel may find no room for it any more. */
+static uint8_t *gigantic_page(bool *made)
+{
+	uint8_t *page = hugetlb_area(GIB, 30);
+
+	*made = !page;
+	if (*made) {
+		write_file(POOL_1G, "1");
+		page = hugetlb_area(GIB, 30);
+	}
+	return page;
+}
+
+TEST_F_TIMEOUT(hugepage, hugetlb_1g, 120)
+{
+	const uint64_t places[] = { 0, 511, 512, 100000, GIB_PAGES - 1 };
+	struct kvm_dirty_log log = { .slot = 1 };
+	uint64_t *bitmap;
+	unsigned int i;
+	uint8_t *page;
+	bool made;
+
+	page = gigantic_page(&made);
+	if (!page)
+		SKIP(return, "no page of 1 GiB to be had");
+	bitmap = mem_alloc(GIB_PAGES / 8);
+	log.dirty_bitmap = bitmap;
+	start(&self->g, self->dev);
+	guest_add_slot(&self->g, 1, 0, GIB, GIB, page);
+	for (i = 0; i < ARRAY_SIZE(places); i++) {
+		EXPECT_PASS(GIB + places[i] * GUEST_PAGE, 1, 100 + i, true);
+		EXPECT_EQ(100 + i, *word(page, places[i]));
+	}
+	EXPECT_EQ(1, read_stat(self->g.vm, "pages_1g"));
+	EXPECT_LEAVES(0);
+
+	/* A write splits it twice, if logging has not yet. */
+	guest_add_slot(&self->g, 1, KVM_MEM_LOG_DIRTY_PAGES, GIB, GIB, page);
+	xioctl(self->g.vm, KVM_GET_DIRTY_LOG, &log);
+	for (i = 0; i < ARRAY_SIZE(places); i++)
+		EXPECT_PASS(GIB + places[i] * GUEST_PAGE, 1, 100 + i, false);
+	EXPECT_PASS(GIB + 100000 * GUEST_PAGE, 1, 5, true);
+	guest_verify(&self->g);
+	EXPECT_EQ(0, read_stat(self->g.vm, "pages_1g"));
+	xioctl(self->g.vm, KVM_GET_DIRTY_LOG, &log);
+	for (i = 0; i < GIB_PAGES; i++)
+		ASSERT_EQ(i == 100000, has_bit(bitmap, i));
+
+	guest_add_slot(&self->g, 1, 0, GIB, GIB, page);
+	EXPECT_PASS(GIB, 1, 100, false);
+	EXPECT_EQ(1, read_stat(self->g.vm, "pages_1g"));
+	guest_verify(&self->g);
+
+	/* Not all of it: the next size down. */
+	guest_add_slot(&self->g, 1, 0, 0, 0, NULL);
+	guest_add_slot(&self->g, 1, 0, GIB, GIB - GUEST_PAGE, page);
+	EXPECT_PASS(GIB, 1, 100, false);
+	EXPECT_PASS(GIB + GIB - 2 * GUEST_PAGE, 1, 7, true);
+	EXPECT_EQ(0, read_stat(self->g.vm, "pages_1g"));
+	EXPECT_LEAVES(1);
+	guest_destroy(&self->g);
+	munmap(page, GIB);
+	if (made)
+		write_file(POOL_1G, "0");
+}
+
 TEST_HARNESS_MAIN

@@ -95,16 +95,14 @@ static void map_pages(struct xvm_vcpu *vcpu, const struct xvm_around *around, un
 }
 
 void xvm_mmu_fault_around(struct xvm_vcpu *vcpu, const struct xvm_around *around,
-			  unsigned long seq, u64 gfn)
+			  unsigned long seq, u64 vacant)
 {
 	struct page *pages[AROUND_MAX];
 	u64 present, writable, got;
 	unsigned int i;
 
-	if (around->nr < 2)
-		return;
 	xvm_hostmap_scan(around->hva, around->nr, &present, &writable);
-	present &= ~BIT_ULL(gfn - around->start);
+	present &= vacant;
 	if (!present)
 		return;
 	if (!around->writable)

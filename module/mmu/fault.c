@@ -188,15 +188,18 @@ static int install(struct xvm_vcpu *vcpu, struct fault *fault, const struct xvm_
 	unsigned int level = choose_level(fault, map);
 	struct xvm *xvm = vcpu->xvm;
 	int ret = XVM_FAULT_RETRY;
+	u64 vacant = 0;
 
 	read_lock(&xvm->mmu.lock);
 	if (!stale(xvm, fault, level))
 		ret = map_leaf(vcpu, fault, map, level);
+	if (fault->fresh && level == 1 && map->page)
+		vacant = xvm_pgtable_vacant(&xvm->mmu.pgt, fault->around.start, fault->around.nr);
 	read_unlock(&xvm->mmu.lock);
 	if (ret == -EBUSY)
 		return map_over_table(vcpu, fault, map, level);
-	if (fault->fresh && level == 1 && map->page)
-		xvm_mmu_fault_around(vcpu, &fault->around, fault->seq, fault->gfn);
+	if (vacant)
+		xvm_mmu_fault_around(vcpu, &fault->around, fault->seq, vacant);
 	return ret;
 }
 

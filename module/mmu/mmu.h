@@ -124,9 +124,12 @@ struct xvm_around {
 
 /* In a read section: how far around gfn a fault in this slot may map. */
 void xvm_around_init(struct xvm_around *around, const struct memslot *slot, u64 gfn);
-/* [no sleep] gfn was just mapped, by a 4K leaf; seq: from before the slot was looked up. */
+/*
+ * [no sleep] After a 4K leaf was mapped.  seq: from before the slot was looked
+ * up; vacant: which pages are not mapped, a bit each.
+ */
 void xvm_mmu_fault_around(struct xvm_vcpu *vcpu, const struct xvm_around *around,
-			  unsigned long seq, u64 gfn);
+			  unsigned long seq, u64 vacant);
 
 /* notifier.c */
 /* For pages from gfn on, which hva and what follows back. */

@@ -164,20 +164,39 @@ enum xvm_map_result xvm_pgtable_map(struct xvm_pgtable *pgt, u64 gfn, unsigned i
 	}
 }
 
-unsigned int xvm_pgtable_fill(struct xvm_pgtable *pgt, u64 gfn, const u64 *ptes, unsigned int nr)
+/* Where gfn's 4K leaf is or would be, if the table for it is there. */
+static u64 *small_entry(struct xvm_pgtable *pgt, u64 gfn)
 {
-	u64 *table = pgt->root, *ptep;
-	unsigned int i, l, mapped = 0;
+	u64 *table = pgt->root;
+	unsigned int l;
 
 	for (l = pgt->levels; l > 1; l--) {
 		u64 pte = READ_ONCE(table[pgt_index(gfn, l)]);
 
 		if (!(pte & XVM_PTE_PRESENT) || xvm_pte_is_leaf(pte, l))
-			return 0;
+			return NULL;
 		table = pgt_child(pgt, pte);
 	}
-	ptep = &table[pgt_index(gfn, 1)];
-	for (i = 0; i < nr; i++)
+	return &table[pgt_index(gfn, 1)];
+}
+
+u64 xvm_pgtable_vacant(struct xvm_pgtable *pgt, u64 gfn, unsigned int nr)
+{
+	u64 *ptep = small_entry(pgt, gfn), vacant = 0;
+	unsigned int i;
+
+	for (i = 0; ptep && i < nr; i++)
+		if (!READ_ONCE(ptep[i]))
+			vacant |= 1ULL << i;
+	return vacant;
+}
+
+unsigned int xvm_pgtable_fill(struct xvm_pgtable *pgt, u64 gfn, const u64 *ptes, unsigned int nr)
+{
+	u64 *ptep = small_entry(pgt, gfn);
+	unsigned int i, mapped = 0;
+
+	for (i = 0; ptep && i < nr; i++)
 		if (ptes[i] && !READ_ONCE(ptep[i]) && !cmpxchg64(&ptep[i], 0, ptes[i]))
 			mapped++;
 	return mapped;

@@ -120,6 +120,12 @@ enum xvm_map_result xvm_pgtable_map(struct xvm_pgtable *pgt, u64 gfn, unsigned i
 				    void *ctx);
 
 /*
+ * Of nr pages from gfn on, up to 64 and of one table: where the table is there
+ * and nothing is mapped, a bit each.  Shared.
+ */
+u64 xvm_pgtable_vacant(struct xvm_pgtable *pgt, u64 gfn, unsigned int nr);
+
+/*
  * Map nr 4K leaves from gfn on, whose entries are of one table: where the table
  * is there already, and nothing is mapped.  ptes: as for map; 0: none.  Shared.
  * Returns how many it mapped.

@@ -224,8 +224,13 @@ enum xvm_map_result world_map(struct world *world, u64 gfn, unsigned int level, 
 
 unsigned int world_fill(struct world *world, u64 gfn, const u64 *ptes, unsigned int nr)
 {
-	unsigned int mapped = xvm_pgtable_fill(&world->pgt, gfn, ptes, nr);
+	u64 vacant = xvm_pgtable_vacant(&world->pgt, gfn, nr);
+	unsigned int i, mapped;
 
+	for (i = 0; i < nr; i++)
+		CHECK((vacant >> i & 1) == (model_has_table(&world->model, gfn, 1) &&
+					    !model_lookup(&world->model, gfn + i)));
+	mapped = xvm_pgtable_fill(&world->pgt, gfn, ptes, nr);
 	CHECK(mapped == model_fill(&world->model, gfn, ptes, nr));
 	world->leaves[1] += mapped;
 	return mapped;
