@@ -37,7 +37,7 @@ struct xvm_svm_cpu {
 	struct page *host;	/* the host's VMSAVE state while a guest runs */
 	struct vmcb *scrub_vmcb;
 	u64 last_serial;	/* of the vCPU loaded last here, if no guest of KVM's ran since */
-	u64 tlb_owner;		/* serial: whose TLB entries may be here, see asid.c; 0: nobody's */
+	u64 tlb_owner;		/* serial of whose TLB entries may be here, see asid.c, or 0 */
 };
 
 DECLARE_PER_CPU(struct xvm_svm_cpu, xvm_svm_cpu);
@@ -89,7 +89,8 @@ u32 xvm_asid(void);
 u8 xvm_asid_flush_control(void);	/* VMCB TLB_CONTROL that flushes our ASID */
 int xvm_asid_watch(void);	/* for KVM's entries, once all CPUs have what they need */
 void xvm_asid_unwatch(void);	/* when no vCPU is left */
-bool xvm_asid_take(struct xvm_vcpu *vcpu);	/* vCPU loaded; true: its TLB entries are still here */
+/* vCPU loaded; true: its TLB entries are still here */
+bool xvm_asid_take(struct xvm_vcpu *vcpu);
 void xvm_asid_give(void);	/* vCPU put; IRQs off */
 
 /* enter.c */
