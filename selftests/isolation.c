@@ -580,7 +580,7 @@ TEST_F(isolation, guests_of_both_devices)
 	close(dev);
 }
 
-/* What a vCPU left in the TLB serves it again, unless another guest, KVM's included, came between. */
+/* What a vCPU left in the TLB serves it again, unless a guest, be it KVM's, came between. */
 TEST_F(isolation, tlb_is_flushed_for_others_only)
 {
 	struct guest other = {};

@@ -46,17 +46,17 @@ void xvm_dirty_free(struct memslot *slot)
 
 void xvm_dirty_enabled(struct xvm *xvm, const struct memslot *slot)
 {
-	u64 gfn, end = memslot_end_gfn(slot);
+	u64 gfn, stop, end = memslot_end_gfn(slot);
 	bool any = false;
 
 	/* All is said to be dirty: each page is protected when that is cleared. */
 	if (initially_set(xvm))
 		return;
 	/* New leaves are logged already; the lock is for others to have in between. */
-	for (gfn = slot->base_gfn; gfn < end; gfn += XVM_DIRTY_CHUNK) {
+	for (gfn = slot->base_gfn; gfn < end; gfn = stop) {
+		stop = min_t(u64, end, gfn + XVM_DIRTY_CHUNK);
 		write_lock(&xvm->mmu.lock);
-		any |= xvm_pgtable_wrprotect(&xvm->mmu.pgt, gfn, min_t(u64, end, gfn + XVM_DIRTY_CHUNK),
-					     NULL);
+		any |= xvm_pgtable_wrprotect(&xvm->mmu.pgt, gfn, stop, NULL);
 		write_unlock(&xvm->mmu.lock);
 		cond_resched();
 	}
