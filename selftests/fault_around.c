@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "pass.h"
 #include "stats.h"
 #include "test.h"
 
@@ -16,24 +17,6 @@ DEVICE_FIXTURE(fault_around);
 #define FAR_GPA 0x1000000ul
 #define PAGES 256ul
 #define SIZE (PAGES * GUEST_PAGE)
-
-/*
- * Goes over rcx pages from rdi on.  Their first words are rdx and what follows:
- * r15 says whether to write them; rax counts those that are not so.
- */
-GUEST_ASM(pass, 64,
-	  "xor %eax, %eax\n"
-	  "1: test %r15, %r15\n"
-	  "jz 2f\n"
-	  "mov %rdx, (%rdi)\n"
-	  "2: cmp %rdx, (%rdi)\n"
-	  "je 3f\n"
-	  "inc %rax\n"
-	  "3: add $4096, %rdi\n"
-	  "inc %rdx\n"
-	  "dec %rcx\n"
-	  "jnz 1b\n"
-	  "hlt");
 
 /* Small pages, each with its number. */
 static uint8_t *small_pages(uint64_t pages, uint64_t first)
@@ -50,26 +33,6 @@ static uint8_t *small_pages(uint64_t pages, uint64_t first)
 static uint64_t *word(uint8_t *mem, uint64_t page)
 {
 	return (uint64_t *)(mem + page * GUEST_PAGE);
-}
-
-static int run_pass(struct guest *g, uint64_t gpa, uint64_t pages,
-		    uint64_t first, bool write, uint64_t *wrong)
-{
-	struct kvm_regs regs = {
-		.rip = GUEST_CODE,
-		.rflags = 2,
-		.rdi = gpa,
-		.rcx = pages,
-		.rdx = first,
-		.r15 = write,
-	};
-	int ret;
-
-	vcpu_set_regs(&g->cpu, &regs);
-	ret = vcpu_run(&g->cpu);
-	vcpu_get_regs(&g->cpu, &regs);
-	*wrong = regs.rax;
-	return ret;
 }
 
 #define EXPECT_PASS(page, pages, first, write)				\

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "load.h"
+#include "pass.h"
 #include "stats.h"
 #include "test.h"
 
@@ -25,24 +26,6 @@ DEVICE_FIXTURE(hugepage);
 #define MADV_COLLAPSE 25
 #endif
 
-/*
- * Goes over rcx pages from rdi on.  Their first words are rdx and what follows:
- * r15 says whether to write them; rax counts those that are not so.
- */
-GUEST_ASM(pass, 64,
-	  "xor %eax, %eax\n"
-	  "1: test %r15, %r15\n"
-	  "jz 2f\n"
-	  "mov %rdx, (%rdi)\n"
-	  "2: cmp %rdx, (%rdi)\n"
-	  "je 3f\n"
-	  "inc %rax\n"
-	  "3: add $4096, %rdi\n"
-	  "inc %rdx\n"
-	  "dec %rcx\n"
-	  "jnz 1b\n"
-	  "hlt");
-
 /* As guest_start64(), but in memory that has no large pages of its own. */
 static void start(struct guest *g, int dev)
 {
@@ -54,27 +37,6 @@ static void start(struct guest *g, int dev)
 	vcpu_create(g, &g->cpu, 0);
 	guest_load(g, pass, pass_end);
 	guest_long_mode(g, &g->cpu, GUEST_CODE);
-}
-
-/* KVM_RUN's answer, and in *wrong the pages that were not as expected. */
-static int run_pass(struct guest *g, uint64_t gpa, uint64_t pages,
-		    uint64_t first, bool write, uint64_t *wrong)
-{
-	struct kvm_regs regs = {
-		.rip = GUEST_CODE,
-		.rflags = 2,
-		.rdi = gpa,
-		.rcx = pages,
-		.rdx = first,
-		.r15 = write,
-	};
-	int ret;
-
-	vcpu_set_regs(&g->cpu, &regs);
-	ret = vcpu_run(&g->cpu);
-	vcpu_get_regs(&g->cpu, &regs);
-	*wrong = regs.rax;
-	return ret;
 }
 
 #define EXPECT_PASS(gpa, pages, first, write)				\
