@@ -122,8 +122,9 @@ long xvm_get_dirty_log(struct xvm *xvm, const struct kvm_dirty_log __user *arg)
 	mutex_lock(&xvm->memslots.lock);
 	slot = logged_slot(xvm, log.slot);
 	if (slot)
-		ret = xvm->mmu.dirty_manual ? peek_log(slot, log.dirty_bitmap) :
-					      copy_log(xvm, slot, log.dirty_bitmap);
+		ret = READ_ONCE(xvm->mmu.dirty_manual) ?
+			      peek_log(slot, log.dirty_bitmap) :
+			      copy_log(xvm, slot, log.dirty_bitmap);
 	mutex_unlock(&xvm->memslots.lock);
 	return ret;
 }

@@ -163,8 +163,8 @@ static int map_leaf(struct xvm_vcpu *vcpu, struct fault *fault, const struct xvm
 
 /*
  * Smaller leaves are there, or just their empty table, from when the host's
- * mapping or the slots were others.  Flush before the large leaf comes: no TLB
- * may ever hold both sizes.
+ * mapping or the slots were others.  Flush before the large leaf comes: a CPU
+ * may still walk the table that goes, and its leaves may say something else.
  */
 static int map_over_table(struct xvm_vcpu *vcpu, struct fault *fault,
 			  const struct xvm_hostmap *map, unsigned int level)
