@@ -16,6 +16,7 @@
 #include <asm/cpufeatures.h>
 #include <asm/msr-index.h>
 #include <asm/nospec-branch.h>
+#include <asm/segment.h>
 
 /* The kernel has it if built with either mitigation, whose options were renamed once. */
 #if defined(CONFIG_MITIGATION_UNRET_ENTRY) || defined(CONFIG_MITIGATION_SRSO) || \
@@ -87,6 +88,12 @@ SYM_FUNC_START(xvm_svm_world)
 	/* Not right before VMRUN: the shadow of STI could pass into the guest. */
 	sti
 	vmload	%rax
+	/* What the host left in the CPU's buffers is not for the guest to see. */
+#ifdef X86_FEATURE_CLEAR_CPU_BUF_VM
+	ALTERNATIVE "jmp .Lvmrun", "", X86_FEATURE_CLEAR_CPU_BUF_VM
+	verw	.Ldata_selector(%rip)
+.Lvmrun:
+#endif
 	vmrun	%rax
 	cli
 	/* #VMEXIT gave RAX back: still the VMCB.  GS is the guest's until the host's VMLOAD. */
@@ -113,7 +120,24 @@ SYM_FUNC_START(xvm_svm_world)
 	mov	%r14, R_R14(%rax)
 	mov	%r15, R_R15(%rax)
 
-	/* What the guest trained must not steer us: before the first RET or indirect branch. */
+	/*
+	 * What the guest trained must not steer us: before the first RET or
+	 * indirect branch.  A host that relies on KVM to reduce speculation
+	 * while VMs exist gets the barrier as well, as xvm's don't count there.
+	 */
+#ifdef X86_FEATURE_SRSO_BP_SPEC_REDUCE
+	ALTERNATIVE "", "jmp .Lforget_predictions", X86_FEATURE_SRSO_BP_SPEC_REDUCE
+#endif
+	ALTERNATIVE_2 "jmp .Lkeep_predictions", "", X86_FEATURE_ENTRY_IBPB, \
+		"", X86_FEATURE_IBPB_ON_VMEXIT
+.Lforget_predictions:
+	mov	$MSR_IA32_PRED_CMD, %ecx
+	mov	$PRED_CMD_IBPB, %eax
+	xor	%edx, %edx
+	wrmsr
+	/* Not every CPU's barrier forgets returns. */
+	FILL_RETURN_BUFFER %rax, 32, X86_FEATURE_ALWAYS
+.Lkeep_predictions:
 	FILL_RETURN_BUFFER %rax, 32, X86_FEATURE_RSB_VMEXIT
 	cmpb	$0, SW_SWITCH_SPEC_CTRL(%rdi)
 	je	.Luntrain
@@ -145,3 +169,8 @@ SYM_FUNC_START(xvm_svm_world)
 	pop	%rbp
 	RET
 SYM_FUNC_END(xvm_svm_world)
+
+/* VERW with a memory operand is what clears the buffers. */
+.section .rodata, "a"
+.Ldata_selector:
+	.word	__KERNEL_DS
