@@ -8,6 +8,7 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 
+#include "mmu/rmap.h"
 #include "xvm.h"
 
 static long xvm_dev_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -47,9 +48,12 @@ static int __init xvm_module_init(void)
 	err = memslot_cache_create();
 	if (err)
 		return err;
+	err = xvm_rmap_cache_create();
+	if (err)
+		goto out_slots;
 	err = xvm_tlb_init();
 	if (err)
-		goto out_cache;
+		goto out_rmap;
 	err = xvm_observe_init();
 	if (err)
 		goto out_tlb;
@@ -67,7 +71,9 @@ out_observe:
 	xvm_observe_exit();
 out_tlb:
 	xvm_tlb_exit();
-out_cache:
+out_rmap:
+	xvm_rmap_cache_destroy();
+out_slots:
 	memslot_cache_destroy();
 	return err;
 }
@@ -78,6 +84,7 @@ static void __exit xvm_module_exit(void)
 	xvm_arch_exit();
 	xvm_observe_exit();
 	xvm_tlb_exit();
+	xvm_rmap_cache_destroy();
 	memslot_cache_destroy();
 }
 
