@@ -10,6 +10,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "../uapi/xvm.h"
 #include "xvm.h"
 
 static vm_fault_t vcpu_mmap_fault(struct vm_fault *vmf)
@@ -111,6 +112,9 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		break;
 	case KVM_SET_SIGNAL_MASK:
 		ret = vcpu_set_sigmask(vcpu, (void __user *)arg);
+		break;
+	case KVM_PRE_FAULT_MEMORY:
+		ret = xvm_pre_fault_memory(vcpu, (void __user *)arg);
 		break;
 	default:
 		ret = xvm_arch_vcpu_ioctl(vcpu, cmd, arg);

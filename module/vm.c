@@ -164,6 +164,7 @@ static long generic_check_extension(long ext)
 	case KVM_CAP_INTERNAL_ERROR_DATA:
 	case KVM_CAP_BINARY_STATS_FD:
 	case KVM_CAP_MEMORY_FAULT_INFO:
+	case KVM_CAP_PRE_FAULT_MEMORY:
 	case XVM_CAP_VERIFY:
 		return 1;
 	case XVM_CAP_VERSION:

@@ -66,8 +66,8 @@ struct kvm_pre_fault_memory {
 
 /*
  * The layout of kvm_run.memory_fault, which 6.1's struct kvm_run does not name.
- * gpa and size are in bytes and page-aligned.  KVM_RUN returns EFAULT or
- * EHWPOISON with this exit, not 0.
+ * gpa and size are in bytes and page-aligned.  KVM_RUN returns EFAULT
+ * with this exit, not 0.
  */
 struct xvm_memory_fault {
 	__u64 flags;

@@ -61,7 +61,7 @@ void xvm_dirty_enabled(struct xvm *xvm, const struct memslot *slot)
 		cond_resched();
 	}
 	if (any)
-		xvm_tlb_flush_range(xvm, slot->base_gfn, end);
+		xvm_tlb_flush_memslot(xvm, slot);
 }
 
 /*

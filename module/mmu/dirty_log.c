@@ -86,7 +86,7 @@ static int copy_log(struct xvm *xvm, struct memslot *slot, void __user *out)
 		cond_resched();
 	}
 	if (flush)
-		xvm_tlb_flush_range(xvm, slot->base_gfn, memslot_end_gfn(slot));
+		xvm_tlb_flush_memslot(xvm, slot);
 	free_page((unsigned long)buf);
 	return err;
 }

@@ -241,6 +241,11 @@ static int fault_slow(struct xvm_vcpu *vcpu, u64 gpa, u32 access)
 			return ret;
 
 		ret = xvm_hostmap_get(fault.hva, fault.write, &map);
+		if (ret == -EHWPOISON) {
+			/* As if the process had touched it; the run ends when it takes the signal. */
+			send_sig_mceerr(BUS_MCEERR_AR, (void __user *)fault.hva, PAGE_SHIFT, current);
+			return XVM_FAULT_RETRY;
+		}
 		if (ret)
 			return ret;
 		ret = install(vcpu, &fault, &map);

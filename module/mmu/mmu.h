@@ -26,6 +26,7 @@ struct xvm_vcpu;
 struct memslot;
 struct memslots;
 struct memslot_ops;
+struct kvm_pre_fault_memory;
 
 /* Table pages a fault may need (all levels but the root): topped up where sleeping is allowed. */
 #define XVM_MMU_CACHE_PAGES	4
@@ -63,7 +64,7 @@ struct xvm_mmu {
 	unsigned long hva_start, hva_last;	/* union of the active ones, inclusive */
 	bool frozen;
 	u64 frozen_start, frozen_end;		/* gfns, end exclusive */
-	bool flush_due;				/* translations were removed and not yet flushed */
+	u64 flush_start, flush_end;		/* gfns to flush; end exclusive, 0: none */
 
 	/* Bumped by every flush request: a vCPU that has seen less flushes when it enters. */
 	atomic64_t tlb_gen;
@@ -111,8 +112,11 @@ void xvm_mmu_cache_free(struct xvm_mmu_cache *cache);
 enum xvm_fault_result xvm_mmu_fault_fast(struct xvm_vcpu *vcpu, u64 gpa, u32 access);
 /* Of the largest leaf around gfn that lies within the slot, if the host has one as large. */
 unsigned int xvm_slot_max_level(const struct memslot *slot, u64 gfn);
-/* may sleep; >= 0: enum xvm_fault_result, -EFAULT, -EINTR, -ENOMEM, -EHWPOISON */
+/* may sleep; >= 0: enum xvm_fault_result, -EFAULT, -EINTR, -ENOMEM */
 int xvm_mmu_fault(struct xvm_vcpu *vcpu, u64 gpa, u32 access);
+
+/* prefault.c; the vCPU's mutex is held */
+long xvm_pre_fault_memory(struct xvm_vcpu *vcpu, struct kvm_pre_fault_memory __user *arg);
 
 /* around.c */
 struct xvm_around {
@@ -180,9 +184,17 @@ void xvm_hostmap_entry(unsigned long hva, struct xvm_host_entry *entry);
 /* The same of nr pages, up to 64, a bit each: is it there; may it be written, and has been. */
 void xvm_hostmap_scan(unsigned long hva, unsigned int nr, u64 *present, u64 *writable);
 
-/* tlb.c: asks are cheap; only the vCPUs that are in the guest get an IPI */
+/*
+ * tlb.c.  When one of these returns, no vCPU uses a translation that was
+ * removed or restricted before.  A range reaches over all of each leaf that
+ * was.  The architecture may flush it alone; else the VM is flushed.
+ */
 void xvm_tlb_flush_vm(struct xvm *xvm);
 void xvm_tlb_flush_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn);
+void xvm_tlb_flush_memslot(struct xvm *xvm, const struct memslot *slot);
+/* Lock held for writing.  Flushes that may wait for the end of a walk, or of several, and that. */
+void xvm_tlb_defer(struct xvm *xvm, u64 start_gfn, u64 end_gfn);
+bool xvm_tlb_flush_deferred(struct xvm *xvm);		/* false: none was due */
 int xvm_tlb_init(void);			/* once per module */
 void xvm_tlb_exit(void);
 

@@ -220,7 +220,10 @@ static enum xvm_walk_answer unmap_visit(struct xvm_walk *walk, u64 *pte, u64 val
 
 	/* The CPU may set A or D meanwhile, in the entry or below it: both go with it. */
 	WRITE_ONCE(*pte, 0);
+	if (!unmap->any)
+		unmap->count->start = gfn;
 	unmap->any = true;
+	unmap->count->end = gfn + xvm_level_pages(level);
 	if (why == XVM_WALK_TABLE)
 		unmap->pgt->ops->detach(unmap->ctx, pgt_child(unmap->pgt, val), level - 1);
 	else

@@ -99,6 +99,7 @@ u64 xvm_pgtable_lookup(struct xvm_pgtable *pgt, u64 gfn, unsigned int *level);
 struct xvm_pgtable_count {
 	u64 leaves[XVM_MAX_LEAF_LEVEL + 1];	/* by level */
 	u64 tables;
+	u64 start, end;				/* gfns that unmap took from, whole leaves */
 };
 
 enum xvm_map_result {
@@ -138,7 +139,7 @@ unsigned int xvm_pgtable_fill(struct xvm_pgtable *pgt, u64 gfn, const u64 *ptes,
  * edges and the top, not with the number of leaves.  A larger leaf that
  * straddles an edge goes as a whole.  Adds to count the leaves that it removed
  * one by one; those in subtrees are counted when they are freed.  Exclusive.
- * True: something was mapped.
+ * True: something was mapped, and count says where.
  */
 bool xvm_pgtable_unmap(struct xvm_pgtable *pgt, u64 start, u64 end, void *ctx,
 		       struct xvm_pgtable_count *count);

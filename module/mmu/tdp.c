@@ -153,7 +153,8 @@ void xvm_mmu_zap_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn)
 	struct xvm_pgtable_count count = {};
 
 	lockdep_assert_held_write(&xvm->mmu.lock);
-	xvm->mmu.flush_due |= xvm_pgtable_unmap(&xvm->mmu.pgt, start_gfn, end_gfn, xvm, &count);
+	if (xvm_pgtable_unmap(&xvm->mmu.pgt, start_gfn, end_gfn, xvm, &count))
+		xvm_tlb_defer(xvm, count.start, count.end);
 	count_zapped(xvm, &count);
 	trace_xvm_zap(start_gfn, end_gfn);
 }
@@ -163,11 +164,7 @@ void xvm_mmu_zap_flush(struct xvm *xvm)
 	struct xvm_zap_queue *queue = &xvm->mmu.zapped;
 
 	lockdep_assert_held_write(&xvm->mmu.lock);
-	if (!xvm->mmu.flush_due)
-		return;
-	xvm->mmu.flush_due = false;
-	xvm_tlb_flush_vm(xvm);
-	if (list_empty(&queue->detached))
+	if (!xvm_tlb_flush_deferred(xvm) || list_empty(&queue->detached))
 		return;
 	spin_lock(&queue->lock);
 	list_splice_tail_init(&queue->detached, &queue->freeable);

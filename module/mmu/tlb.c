@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Guest TLB invalidation.
+ * Guest TLB invalidation: of a VM, of a range of guest frames, of a memslot.
  *
- * A flush is a new generation of the VM's tables: a vCPU that last flushed for
- * an older one flushes when it enters.  Only a vCPU that is in the guest right
- * now has to be brought out of it, by an IPI whose handler runs when it has
- * left.  Either the flusher sees it IN_GUEST, or it sees the new generation:
- * both sides write, then a full barrier, then read.
+ * A range is offered to the architecture, which flushes it or says that it
+ * can't.  Then, and for a VM, a flush is a new generation of the VM's tables:
+ * a vCPU that last flushed for an older one flushes when it enters.  Only a
+ * vCPU that is in the guest right now has to be brought out of it, by an IPI
+ * whose handler runs when it has left.  Either the flusher sees it IN_GUEST, or
+ * it sees the new generation: both sides write, then a full barrier, then read.
  */
 #include <linux/cpumask.h>
 #include <linux/percpu.h>
@@ -22,16 +23,15 @@ static void ack_flush(void *unused)
 	/* That this runs is all: the IPI ended the guest's run. */
 }
 
-void xvm_tlb_flush_vm(struct xvm *xvm)
+/* Returns how many vCPUs had to be interrupted. */
+static unsigned int flush_by_generation(struct xvm *xvm)
 {
+	unsigned int ipis = 0;
 	struct cpumask *mask;
 	struct xvm_vcpu *vcpu;
 	unsigned long i;
-	bool ipi = false;
 	int me, cpu;
 
-	trace_xvm_flush(0, ~0ULL);
-	atomic64_inc(&xvm->stat.remote_tlb_flush_requests);
 	/* Full barrier, before the modes are read. */
 	atomic64_inc_return(&xvm->mmu.tlb_gen);
 
@@ -45,21 +45,71 @@ void xvm_tlb_flush_vm(struct xvm *xvm)
 		cpu = READ_ONCE(vcpu->cpu);
 		if (cpu != me && cpu >= 0) {
 			cpumask_set_cpu(cpu, mask);
-			atomic64_inc(&xvm->stat.remote_tlb_flush_ipis);
-			ipi = true;
+			ipis++;
 		}
 	}
-	if (ipi) {
+	if (ipis) {
+		atomic64_add(ipis, &xvm->stat.remote_tlb_flush_ipis);
 		atomic64_inc(&xvm->stat.remote_tlb_flush);
 		smp_call_function_many(mask, ack_flush, NULL, true);
 	}
 	put_cpu();
+	return ipis;
 }
 
-/* AMD has no flush of one ASID's range that every CPU knows: the whole VM is the fallback. */
+void xvm_tlb_flush_vm(struct xvm *xvm)
+{
+	atomic64_inc(&xvm->stat.remote_tlb_flush_requests);
+	trace_xvm_flush(0, ~0ULL, false, flush_by_generation(xvm));
+}
+
 void xvm_tlb_flush_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn)
 {
-	xvm_tlb_flush_vm(xvm);
+	bool ranged = !xvm_arch_tlb_flush_range(xvm, start_gfn, end_gfn);
+	unsigned int ipis = 0;
+
+	atomic64_inc(&xvm->stat.remote_tlb_flush_requests);
+	if (ranged)
+		atomic64_inc(&xvm->stat.remote_tlb_flush_ranged);
+	else
+		ipis = flush_by_generation(xvm);
+	trace_xvm_flush(start_gfn, end_gfn, ranged, ipis);
+}
+
+void xvm_tlb_flush_memslot(struct xvm *xvm, const struct memslot *slot)
+{
+	xvm_tlb_flush_range(xvm, slot->base_gfn, memslot_end_gfn(slot));
+}
+
+void xvm_tlb_defer(struct xvm *xvm, u64 start_gfn, u64 end_gfn)
+{
+	struct xvm_mmu *mmu = &xvm->mmu;
+
+	lockdep_assert_held_write(&mmu->lock);
+	if (!mmu->flush_end) {
+		mmu->flush_start = start_gfn;
+		mmu->flush_end = end_gfn;
+		return;
+	}
+	/* What lies between is flushed too: fewer flushes are worth more than narrow ones. */
+	mmu->flush_start = min(mmu->flush_start, start_gfn);
+	mmu->flush_end = max(mmu->flush_end, end_gfn);
+	atomic64_inc(&xvm->stat.remote_tlb_flush_merged);
+}
+
+bool xvm_tlb_flush_deferred(struct xvm *xvm)
+{
+	struct xvm_mmu *mmu = &xvm->mmu;
+	u64 end = mmu->flush_end;
+
+	lockdep_assert_held_write(&mmu->lock);
+	if (!end) {
+		atomic64_inc(&xvm->stat.remote_tlb_flush_skipped);
+		return false;
+	}
+	mmu->flush_end = 0;
+	xvm_tlb_flush_range(xvm, mmu->flush_start, end);
+	return true;
 }
 
 int xvm_tlb_init(void)

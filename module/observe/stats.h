@@ -25,6 +25,9 @@ struct dentry;
 	X(table_pages, INSTANT, NONE)			\
 	X(remote_tlb_flush, CUMULATIVE, NONE)		\
 	X(remote_tlb_flush_requests, CUMULATIVE, NONE)	\
+	X(remote_tlb_flush_ranged, CUMULATIVE, NONE)	\
+	X(remote_tlb_flush_merged, CUMULATIVE, NONE)	\
+	X(remote_tlb_flush_skipped, CUMULATIVE, NONE)	\
 	X(remote_tlb_flush_ipis, CUMULATIVE, NONE)
 
 /* Of struct memslot_stats, shown as memslot_NAME among the VM's. */

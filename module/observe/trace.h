@@ -78,9 +78,20 @@ DEFINE_EVENT(xvm_range, xvm_zap,
 	     TP_PROTO(u64 start_gfn, u64 end_gfn),
 	     TP_ARGS(start_gfn, end_gfn));
 
-DEFINE_EVENT(xvm_range, xvm_flush,
-	     TP_PROTO(u64 start_gfn, u64 end_gfn),
-	     TP_ARGS(start_gfn, end_gfn));
+/* ranged: by the architecture; else all of the VM, and so many vCPUs were interrupted. */
+TRACE_EVENT(xvm_flush,
+	    TP_PROTO(u64 start_gfn, u64 end_gfn, bool ranged, unsigned int ipis),
+	    TP_ARGS(start_gfn, end_gfn, ranged, ipis),
+	    TP_STRUCT__entry(__field(u64, start_gfn)
+			     __field(u64, end_gfn)
+			     __field(bool, ranged)
+			     __field(unsigned int, ipis)),
+	    TP_fast_assign(__entry->start_gfn = start_gfn;
+			   __entry->end_gfn = end_gfn;
+			   __entry->ranged = ranged;
+			   __entry->ipis = ipis;),
+	    TP_printk("gfn 0x%llx-0x%llx%s ipis %u", __entry->start_gfn, __entry->end_gfn,
+		      __entry->ranged ? " ranged" : "", __entry->ipis));
 
 TRACE_DEFINE_ENUM(MEMSLOT_CREATE);
 TRACE_DEFINE_ENUM(MEMSLOT_DELETE);

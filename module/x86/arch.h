@@ -189,4 +189,15 @@ long xvm_arch_vcpu_ioctl(struct xvm_vcpu *vcpu, unsigned int cmd, unsigned long 
 int xvm_arch_vcpu_run(struct xvm_vcpu *vcpu);	/* run.c */
 bool xvm_arch_vcpu_runnable(struct xvm_vcpu *vcpu);
 
+/*
+ * Flush what TLBs hold of guest frames [start_gfn, end_gfn), upper levels
+ * included, on every CPU, and wait for it.  -EOPNOTSUPP: only all of the VM's
+ * entries can be flushed.  So it is on AMD: INVLPGA and INVLPGB take
+ * guest-virtual addresses, VMRUN takes none.
+ */
+static inline int xvm_arch_tlb_flush_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn)
+{
+	return -EOPNOTSUPP;
+}
+
 #endif

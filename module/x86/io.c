@@ -163,7 +163,7 @@ int xvm_memory_fault(struct xvm_vcpu *vcpu, u64 gpa, int err)
 		vcpu->stat.signal_exits++;
 		return err;
 	}
-	if (err != -EFAULT && err != -EHWPOISON)
+	if (err != -EFAULT)
 		return err;
 	run->exit_reason = KVM_EXIT_MEMORY_FAULT;
 	fault->flags = 0;

@@ -148,6 +148,14 @@ unsigned int model_fill(struct model *model, u64 gfn, const u64 *ptes, unsigned 
 	return mapped;
 }
 
+static void extend(struct xvm_pgtable_count *gone, u64 start, u64 end)
+{
+	if (!gone->end || start < gone->start)
+		gone->start = start;
+	if (end > gone->end)
+		gone->end = end;
+}
+
 void model_unmap(struct model *model, u64 start, u64 end, struct xvm_pgtable_count *gone)
 {
 	unsigned int i, kept = 0;
@@ -155,10 +163,14 @@ void model_unmap(struct model *model, u64 start, u64 end, struct xvm_pgtable_cou
 	for (i = 0; i < model->nr_leaves; i++) {
 		struct model_leaf leaf = model->leaves[i];
 
-		if (leaf.gfn < end && leaf.gfn + xvm_level_pages(leaf.level) > start)
+		u64 leaf_end = leaf.gfn + xvm_level_pages(leaf.level);
+
+		if (leaf.gfn < end && leaf_end > start) {
 			gone->leaves[leaf.level]++;
-		else
+			extend(gone, leaf.gfn, leaf_end);
+		} else {
 			model->leaves[kept++] = leaf;
+		}
 	}
 	model->nr_leaves = kept;
 
@@ -166,10 +178,14 @@ void model_unmap(struct model *model, u64 start, u64 end, struct xvm_pgtable_cou
 	for (i = 0; i < model->nr_tables; i++) {
 		struct model_table table = model->tables[i];
 
-		if (table.gfn >= start && table.gfn + xvm_level_pages(table.level + 1) <= end)
+		u64 table_end = table.gfn + xvm_level_pages(table.level + 1);
+
+		if (table.gfn >= start && table_end <= end) {
 			gone->tables++;
-		else
+			extend(gone, table.gfn, table_end);
+		} else {
 			model->tables[kept++] = table;
+		}
 	}
 	model->nr_tables = kept;
 }

@@ -293,6 +293,7 @@ void world_unmap(struct world *world, u64 start, u64 end)
 	for (i = 1; i <= XVM_MAX_LEAF_LEVEL; i++)
 		CHECK(got.leaves[i] + after.leaves[i] - before.leaves[i] == gone.leaves[i]);
 	CHECK(any == (gone.tables || gone.leaves[1] || gone.leaves[2] || gone.leaves[3]));
+	CHECK(got.start == gone.start && got.end == gone.end);
 }
 
 void world_wrprotect(struct world *world, u64 start, u64 end, const unsigned long *only)
