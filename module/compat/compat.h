@@ -9,6 +9,7 @@
 #include <linux/mm.h>
 #include <linux/printk.h>
 #include <asm/cpufeature.h>
+#include <asm/svm.h>
 
 #include "compat-config.h"
 
@@ -43,6 +44,15 @@ static inline int xvm_follow_pfnmap(struct vm_area_struct *vma, unsigned long hv
 	pte_unmap_unlock(ptep, ptl);
 #endif
 	return 0;
+}
+
+static inline void xvm_vmcb_enable_npt(struct vmcb *vmcb)
+{
+#ifdef HAVE_VMCB_MISC_CTL
+	vmcb->control.misc_ctl |= SVM_MISC_ENABLE_NP;
+#else
+	vmcb->control.nested_ctl |= SVM_NESTED_CTL_NP_ENABLE;
+#endif
 }
 
 /* Deliver #MC to the host's handler.  Under FRED INT n can't stand in for an exception. */

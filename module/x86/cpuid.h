@@ -12,6 +12,9 @@
 
 #define XVM_MAX_CPUID_ENTRIES	256	/* in a call, as KVM's */
 
+/* This CPU's own answer; zeros where it has no such leaf. */
+struct kvm_cpuid_entry2 xvm_host_cpuid(u32 function, u32 index);
+
 /* The register of CPUID that a word of the kernel's feature bits mirrors. */
 struct xvm_cpuid_reg {
 	u32 function;

@@ -130,13 +130,21 @@ u32 xvm_xsave_size(u64 xfeatures, bool compacted)
 	return size;
 }
 
-/* The CPU's own answer; zeros where it has no such leaf. */
-static struct kvm_cpuid_entry2 host_leaf(u32 function, u32 index)
+/* By hand: kernels differ in where they declare the instruction's wrappers. */
+static void cpuid_insn(struct kvm_cpuid_entry2 *e)
 {
+	asm volatile("cpuid" : "=a"(e->eax), "=b"(e->ebx), "=c"(e->ecx), "=d"(e->edx)
+		     : "a"(e->function), "c"(e->index));
+}
+
+struct kvm_cpuid_entry2 xvm_host_cpuid(u32 function, u32 index)
+{
+	struct kvm_cpuid_entry2 max = { .function = function & 0x80000000 };
 	struct kvm_cpuid_entry2 e = { .function = function, .index = index };
 
-	if (function <= cpuid_eax(function & 0x80000000))
-		cpuid_count(function, index, &e.eax, &e.ebx, &e.ecx, &e.edx);
+	cpuid_insn(&max);
+	if (function <= max.eax)
+		cpuid_insn(&e);
 	return e;
 }
 
@@ -161,7 +169,7 @@ static void init_xstates(void)
 
 		if (!(offered_xcr0 & BIT_ULL(i)))
 			continue;
-		e = host_leaf(0xd, i);
+		e = xvm_host_cpuid(0xd, i);
 		xstates[i].size = e.eax;
 		xstates[i].offset = e.ebx;
 		xstates[i].align = e.ecx & BIT(1);
@@ -176,7 +184,7 @@ static void init_features(void)
 	for (i = 0; i < ARRAY_SIZE(features); i++) {
 		const struct xvm_cpuid_reg *reg = xvm_feature_reg(features[i]);
 
-		e = host_leaf(reg->function, reg->index);
+		e = xvm_host_cpuid(reg->function, reg->index);
 		/* The kernel sets some bits for itself that the CPU doesn't have. */
 		if (boot_cpu_has(features[i]) &&
 		    xvm_entry_reg(&e, reg->reg) & BIT(features[i] % 32))
@@ -184,7 +192,7 @@ static void init_features(void)
 	}
 	if (boot_cpu_has(X86_FEATURE_OSPKE))
 		offer(X86_FEATURE_PKU);
-	e = host_leaf(7, 0);
+	e = xvm_host_cpuid(7, 0);
 	if (e.ecx & BIT(X86_FEATURE_LA57 % 32))
 		offer(X86_FEATURE_LA57);
 
@@ -194,7 +202,7 @@ static void init_features(void)
 	offer(X86_FEATURE_ARCH_CAPABILITIES);
 
 	/* Properties of the CPU, not to be switched off: nested data breakpoints to SRSO_NO. */
-	e = host_leaf(0x80000021, 0);
+	e = xvm_host_cpuid(0x80000021, 0);
 	offered_21_eax = e.eax & (GENMASK(2, 0) | BIT(5) | BIT(6) | BIT(8) | GENMASK(30, 27));
 	offered_21_eax |= XVM_CPUID_21_NO_SMM_CTL_MSR;
 	if (boot_cpu_has(X86_FEATURE_LFENCE_RDTSC))
@@ -228,7 +236,7 @@ static void add(struct kvm_cpuid_entry2 e)
 
 static void add_leaf_7(void)
 {
-	struct kvm_cpuid_entry2 e = host_leaf(7, 0);
+	struct kvm_cpuid_entry2 e = xvm_host_cpuid(7, 0);
 
 	e.eax = min(e.eax, 1U);
 	e.ebx = offered[WORD(FSGSBASE)];
@@ -240,7 +248,7 @@ static void add_leaf_7(void)
 		add((struct kvm_cpuid_entry2) {
 			.function = 7, .index = 1,
 			.eax = offered[WORD(AVX_VNNI)] |
-			       (host_leaf(7, 1).eax & (BIT(7) | GENMASK(12, 10))),
+			       (xvm_host_cpuid(7, 1).eax & (BIT(7) | GENMASK(12, 10))),
 		});
 	}
 }
@@ -265,7 +273,7 @@ static void add_leaf_d(void)
 	for (i = XFEATURE_YMM; i < NR_XSTATES; i++) {
 		if (!(offered_xcr0 & BIT_ULL(i)))
 			continue;
-		e = host_leaf(0xd, i);
+		e = xvm_host_cpuid(0xd, i);
 		e.ecx &= BIT(1);
 		e.edx = 0;
 		add(e);
@@ -284,7 +292,7 @@ static void add_basic(u32 function)
 
 	switch (function) {
 	case 1:
-		e = host_leaf(1, 0);
+		e = xvm_host_cpuid(1, 0);
 		e.ecx = offered[WORD(XMM3)];
 		e.edx = offered[WORD(FPU)];
 		add(e);
@@ -304,7 +312,7 @@ static void add_basic(u32 function)
 
 static void add_address_sizes(void)
 {
-	struct kvm_cpuid_entry2 e = host_leaf(0x80000008, 0);
+	struct kvm_cpuid_entry2 e = xvm_host_cpuid(0x80000008, 0);
 	u32 phys = e.eax & 0xff, virt = max((e.eax >> 8) & 0xff, 48U);
 	/* Bits 23:16 say what nested paging reaches: it has as many levels as the host's. */
 	u32 guest_phys = min(phys, pgtable_l5_enabled() ? 52U : 48U);
@@ -318,7 +326,7 @@ static void add_address_sizes(void)
 
 static void add_extended(u32 function)
 {
-	struct kvm_cpuid_entry2 e = host_leaf(function, 0);
+	struct kvm_cpuid_entry2 e = xvm_host_cpuid(function, 0);
 	unsigned int i;
 
 	switch (function) {
@@ -352,7 +360,7 @@ static void add_extended(u32 function)
 	case 0x8000001d:			/* caches; a type of 0 ends the list */
 		for (i = 1; e.eax & 0x1f; i++) {
 			add(e);
-			e = host_leaf(function, i);
+			e = xvm_host_cpuid(function, i);
 		}
 		break;
 	case 0x80000021:
@@ -397,14 +405,14 @@ void xvm_cpuid_init(void)
 	init_xstates();
 	init_features();
 
-	e = host_leaf(0, 0);
+	e = xvm_host_cpuid(0, 0);
 	max = min_t(u32, e.eax, MAX_BASIC);
 	e.eax = max;
 	add(e);
 	for (function = 1; function <= max; function++)
 		add_basic(function);
 
-	e = host_leaf(0x80000000, 0);
+	e = xvm_host_cpuid(0x80000000, 0);
 	/* As KVM: 21H says more than some CPUs do, but who sees it takes 1DH for real. */
 	max = e.eax >= 0x8000001d ? MAX_EXTENDED : e.eax;
 	e.eax = max;

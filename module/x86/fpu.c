@@ -16,6 +16,7 @@
 #include <asm/fpu/types.h>
 #include <asm/fpu/xcr.h>
 
+#include "cpuid.h"
 #include "x86.h"
 
 #define XSAVE_LEGACY	512
@@ -74,7 +75,6 @@ static void wrpkru_raw(u32 pkru)
 int xvm_fpu_init(void)
 {
 	static u8 image[XSAVE_LEGACY] __aligned(16);
-	u32 eax, ebx, ecx, edx;
 	unsigned int i;
 
 	if (!boot_cpu_has(X86_FEATURE_XSAVE)) {
@@ -89,12 +89,15 @@ int xvm_fpu_init(void)
 
 	xsave_size = XSAVE_LEGACY + XSAVE_HEADER;
 	for (i = 2; i < 63; i++) {
+		struct kvm_cpuid_entry2 state;
+
 		if (!(xvm_supported_xcr0() & BIT_ULL(i)))
 			continue;
-		cpuid_count(0xd, i, &eax, &ebx, &ecx, &edx);
-		xsave_size = max(xsave_size, eax + ebx);
+		/* EBX: where it is in the area; EAX: its size. */
+		state = xvm_host_cpuid(0xd, i);
+		xsave_size = max(xsave_size, state.ebx + state.eax);
 		if (BIT_ULL(i) == XFEATURE_MASK_PKRU)
-			pkru_offset = ebx;
+			pkru_offset = state.ebx;
 	}
 
 	kernel_fpu_begin();

@@ -29,6 +29,7 @@
 #include <linux/tracepoint.h>
 
 #include "../../compat/compat.h"
+#include "../cpuid.h"
 #include "svm.h"
 
 static u32 the_asid;
@@ -47,7 +48,7 @@ u8 xvm_asid_flush_control(void)
 
 int xvm_asid_init(void)
 {
-	u32 nr = cpuid_ebx(0x8000000a);
+	u32 nr = xvm_host_cpuid(0x8000000a, 0).ebx;
 
 	if (nr < 2)
 		return -EOPNOTSUPP;
@@ -76,7 +77,6 @@ static void scrub(void)
 	struct xvm_svm_cpu *cpu = this_cpu_ptr(&xvm_svm_cpu);
 	unsigned long dr7 = xvm_svm_host_dr7();
 	struct xvm_svm_host host;
-	u32 exit_code;
 
 	xvm_svm_begin(&host);
 	/* It runs no instruction: what VMRUN itself leaves alone needs no saving. */
@@ -85,10 +85,9 @@ static void scrub(void)
 	xvm_svm_end(&host);
 	cpu->tlb_owner = 0;
 
-	exit_code = cpu->scrub_vmcb->control.exit_code;
 	/* Nothing was flushed: the VMCB is wrong. */
-	WARN_ON_ONCE(exit_code == SVM_EXIT_ERR);
-	if (exit_code == SVM_EXIT_EXCP_BASE + MC_VECTOR)
+	WARN_ON_ONCE(svm_entry_failed(cpu->scrub_vmcb));
+	if (svm_exit_code(cpu->scrub_vmcb) == SVM_EXIT_EXCP_BASE + MC_VECTOR)
 		xvm_host_machine_check();
 
 	/* What our guest trained must not steer KVM's, nor the other way round. */

@@ -223,7 +223,7 @@ void xvm_svm_enter(struct xvm_vcpu *vcpu, bool flush_tlb)
 
 	xvm_svm_world(&sw);
 	/* An entry that failed need not have flushed. */
-	if (svm->vmcb->control.exit_code == SVM_EXIT_ERR)
+	if (svm_entry_failed(svm->vmcb))
 		vcpu->arch.tlb_gen = 0;
 
 	if (breakpoints)
@@ -237,7 +237,7 @@ void xvm_svm_enter(struct xvm_vcpu *vcpu, bool flush_tlb)
 	xvm_fpu_load_host_xcr0(vcpu);
 	xvm_svm_end(&host);
 	/* The host's, taken by the guest's intercept: its handler has to run, on this very CPU. */
-	if (svm->vmcb->control.exit_code == SVM_EXIT_EXCP_BASE + 18)
+	if (svm_exit_code(svm->vmcb) == SVM_EXIT_EXCP_BASE + 18)
 		xvm_host_machine_check();
 
 	save_vmcb(vcpu);

@@ -63,8 +63,8 @@ enum xvm_exit_result xvm_svm_handle_exit(struct xvm_vcpu *vcpu)
 	struct vmcb *vmcb = to_vmcb(vcpu);
 	enum xvm_fault_result fault;
 
-	trace_xvm_exit(vcpu, vmcb->control.exit_code, vcpu->arch.rip);
-	switch (vmcb->control.exit_code) {
+	trace_xvm_exit(vcpu, svm_exit_code(vmcb), vcpu->arch.rip);
+	switch (svm_exit_code(vmcb)) {
 	case SVM_EXIT_INTR:
 		vcpu->stat.irq_exits++;
 		return XVM_EXIT_RESUME;
@@ -270,7 +270,7 @@ static int handle_fail_entry(struct xvm_vcpu *vcpu)
 
 int xvm_svm_handle_exit_slow(struct xvm_vcpu *vcpu)
 {
-	u32 code = to_vmcb(vcpu)->control.exit_code;
+	u32 code = svm_exit_code(to_vmcb(vcpu));
 
 	switch (code) {
 	case SVM_EXIT_NPF:

@@ -9,6 +9,7 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 
+#include "../../compat/compat.h"
 #include "svm.h"
 
 #define IOPM_ORDER	2	/* 12K, in a power of two (15.10.1) */
@@ -100,7 +101,7 @@ static void svm_vcpu_reset(struct xvm_vcpu *vcpu)
 	control->tsc_offset = vcpu->arch.tsc_offset;
 	control->asid = xvm_asid();
 	control->int_ctl = V_INTR_MASKING_MASK;
-	control->nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
+	xvm_vmcb_enable_npt(svm->vmcb);
 	control->nested_cr3 = xvm_mmu_root(vcpu->xvm);
 	svm->vmcb->save.efer = EFER_SVME;
 	svm->nmi_iret = false;
@@ -133,7 +134,7 @@ static void init_scrub(struct vmcb *vmcb)
 	vmcb->control.asid = xvm_asid();
 	vmcb->control.tlb_ctl = xvm_asid_flush_control();
 	vmcb->control.int_ctl = V_INTR_MASKING_MASK;
-	vmcb->control.nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
+	xvm_vmcb_enable_npt(vmcb);
 	vmcb->control.nested_cr3 = page_to_phys(empty_root);
 	vmcb->save.efer = EFER_SVME;
 	vmcb->save.cr0 = X86_CR0_ET;

@@ -55,6 +55,18 @@ static inline struct vmcb *to_vmcb(struct xvm_vcpu *vcpu)
 	return to_svm(vcpu)->vmcb;
 }
 
+/* Its low half says it all; not all kernels' headers have the other one in the same field. */
+static inline u32 svm_exit_code(const struct vmcb *vmcb)
+{
+	return vmcb->control.exit_code;
+}
+
+/* VMRUN was refused for what is in the VMCB. */
+static inline bool svm_entry_failed(const struct vmcb *vmcb)
+{
+	return svm_exit_code(vmcb) == (u32)SVM_EXIT_ERR;
+}
+
 static inline void svm_intercept(struct vmcb *vmcb, unsigned int bit)
 {
 	vmcb->control.intercepts[bit / 32] |= 1U << (bit % 32);
