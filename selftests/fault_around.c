@@ -3,9 +3,11 @@
  * A fault may map more pages than its own: fewer faults, and nothing else that
  * a guest, its log or its host could notice.
  */
+#include <linux/userfaultfd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "pass.h"
@@ -101,7 +103,7 @@ TEST_F(fault_around, count)
 TEST_F(fault_around, holes)
 {
 	uint8_t *mem = small_pages(PAGES, 1000);
-	unsigned char present[PAGES];
+	unsigned char there[PAGES];
 	uint64_t i;
 
 	guest_start64(&self->g, self->dev, pass, pass_end);
@@ -110,9 +112,9 @@ TEST_F(fault_around, holes)
 		ASSERT_EQ(0, madvise(word(mem, i), GUEST_PAGE, MADV_DONTNEED));
 	for (i = 1; i < PAGES; i += 3)
 		EXPECT_PASS(i, 1, 1000 + i, false);
-	ASSERT_EQ(0, mincore(mem, SIZE, present));
+	ASSERT_EQ(0, mincore(mem, SIZE, there));
 	for (i = 0; i < PAGES; i++)
-		EXPECT_EQ(i % 3 != 0, present[i] & 1);
+		EXPECT_EQ(i % 3 != 0, there[i] & 1);
 	for (i = 0; i < PAGES; i++)
 		EXPECT_PASS(i, 1, i % 3 ? 1000 + i : 0, false);
 	EXPECT_PASS(0, PAGES, 2000, true);
@@ -233,6 +235,99 @@ TEST_F(fault_around, mprotect)
 				   1, false, &wrong));
 		EXPECT_EQ(1000 + i, *word(mem, i));
 	}
+}
+
+/* Of fresh memory: how many pages the host has. */
+static uint64_t present(uint8_t *mem)
+{
+	unsigned char there[PAGES];
+	uint64_t i, nr = 0;
+
+	if (mincore(mem, SIZE, there))
+		die("mincore: %m");
+	for (i = 0; i < PAGES; i++)
+		nr += there[i] & 1;
+	return nr;
+}
+
+/* Writes to fresh memory, page after page, bring in at most as much again. */
+TEST_F(fault_around, stream)
+{
+	bool ahead = device_is_xvm(self->dev);
+	uint8_t *mem = mem_alloc(SIZE);
+	uint64_t i, nr, before;
+
+	madvise(mem, SIZE, MADV_NOHUGEPAGE);
+	guest_start64(&self->g, self->dev, pass, pass_end);
+	guest_add_slot(&self->g, 1, 0, FAR_GPA, SIZE, mem);
+	before = fixed(&self->g);
+	for (i = 0; i < PAGES / 2; i++) {
+		EXPECT_PASS(i, 1, 1000 + i, true);
+		nr = present(mem);
+		ASSERT_GE(nr, i + 1);
+		ASSERT_LE(nr, ahead ? 2 * (i + 1) : i + 1);
+	}
+	if (ahead)
+		EXPECT_LT(fixed(&self->g) - before, PAGES / 8);
+	EXPECT_PASS(PAGES / 2, PAGES / 2, 1000 + PAGES / 2, true);
+	EXPECT_EQ(PAGES, present(mem));
+	for (i = 0; i < PAGES; i++)
+		EXPECT_EQ(1000 + i, *word(mem, i));
+}
+
+/* Whoever doesn't write in a stream, or can't be written to, gets no more than before. */
+TEST_F(fault_around, no_stream)
+{
+	struct kvm_userspace_memory_region region = {
+		.slot = 1,
+		.flags = KVM_MEM_LOG_DIRTY_PAGES,
+		.guest_phys_addr = FAR_GPA,
+		.memory_size = SIZE,
+	};
+	uint8_t *mem = mem_alloc(SIZE);
+	uint64_t i;
+
+	madvise(mem, SIZE, MADV_NOHUGEPAGE);
+	region.userspace_addr = (uint64_t)mem;
+	guest_start64(&self->g, self->dev, pass, pass_end);
+	guest_add_slot(&self->g, 1, 0, FAR_GPA, SIZE, mem);
+	for (i = 0; i < PAGES / 2; i++)
+		EXPECT_PASS(i * 97 % PAGES, 1, 1000, true);
+	EXPECT_EQ(PAGES / 2, present(mem));
+
+	/* Nor does a page whose write is logged bring in others. */
+	ASSERT_EQ(0, madvise(mem, SIZE, MADV_DONTNEED));
+	xioctl(self->g.vm, KVM_SET_USER_MEMORY_REGION, &region);
+	EXPECT_PASS(0, PAGES / 2, 1000, true);
+	EXPECT_EQ(PAGES / 2, present(mem));
+}
+
+/* What a handler of userfaultfd has to fill in, it is asked for when it is needed. */
+TEST_F(fault_around, stream_into_uffd)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	uint8_t *mem = mem_alloc(SIZE);
+	struct uffdio_register range = {
+		.range = { (uint64_t)mem + SIZE / 2, SIZE / 2 },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	struct uffd_msg msg;
+	int uffd;
+
+	uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	if (uffd < 0)
+		SKIP(return, "no userfaultfd: %m");
+	madvise(mem, SIZE, MADV_NOHUGEPAGE);
+	xioctl(uffd, UFFDIO_API, &api);
+	xioctl(uffd, UFFDIO_REGISTER, &range);
+	guest_start64(&self->g, self->dev, pass, pass_end);
+	/* A window of fault-around lies across the border. */
+	guest_add_slot(&self->g, 1, 0, FAR_GPA + 5 * GUEST_PAGE, SIZE - 5 * GUEST_PAGE,
+		       mem);
+	EXPECT_PASS(5, PAGES / 2, 1000, true);
+	EXPECT_EQ(-1, read(uffd, &msg, sizeof(msg)));
+	EXPECT_EQ(EAGAIN, errno);
+	close(uffd);
 }
 
 TEST_HARNESS_MAIN

@@ -240,6 +240,8 @@ static int fault_slow(struct xvm_vcpu *vcpu, u64 gpa, u32 access)
 		if (ret != XVM_FAULT_FIXED)
 			return ret;
 
+		if (fault.write && fault.around.writable)
+			xvm_mmu_populate_ahead(vcpu, &fault.around, fault.gfn);
 		ret = xvm_hostmap_get(fault.hva, fault.write, &map);
 		if (ret == -EHWPOISON) {
 			/* As if the process had touched it; the run ends when it takes the signal. */

@@ -135,6 +135,17 @@ void xvm_around_init(struct xvm_around *around, const struct memslot *slot, u64 
 void xvm_mmu_fault_around(struct xvm_vcpu *vcpu, const struct xvm_around *around,
 			  unsigned long seq, u64 vacant);
 
+/* ahead.c */
+/* A vCPU's writes to fresh memory; it alone touches this. */
+struct xvm_stream {
+	u64 gfn;			/* of the last fault */
+	u64 next;			/* where the stream goes on */
+	u32 pages;			/* it has come to so far */
+};
+
+/* may sleep; before the host's page of a write fault is looked up */
+void xvm_mmu_populate_ahead(struct xvm_vcpu *vcpu, const struct xvm_around *around, u64 gfn);
+
 /* notifier.c */
 /* For pages from gfn on, which hva and what follows back. */
 bool xvm_mmu_retry(struct xvm *xvm, unsigned long seq, u64 gfn, unsigned long hva, u64 pages);

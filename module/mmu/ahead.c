@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Streams of writes to fresh memory, page after page.  Each page would cost an
+ * exit, which takes far longer than the page itself.  So a fault that goes on
+ * where the last one ended has the host bring in the next pages as well, for
+ * fault-around to map.
+ *
+ * They are as many as the stream has come to so far: what the guest then leaves
+ * unused is at most as much as it used, and at most a window of fault-around.
+ */
+#include <linux/mm.h>
+
+#include "../xvm.h"
+
+void xvm_mmu_populate_ahead(struct xvm_vcpu *vcpu, const struct xvm_around *around, u64 gfn)
+{
+	struct xvm_stream *stream = &vcpu->stream;
+	u64 left = around->start + around->nr - gfn;
+	unsigned long hva = around->hva + ((gfn - around->start) << PAGE_SHIFT);
+	unsigned int nr;
+
+	/* The same fault once more. */
+	if (gfn == stream->gfn)
+		return;
+	if (gfn != stream->next)
+		stream->pages = 0;
+	nr = clamp_t(u64, stream->pages, 1, left);
+	stream->gfn = gfn;
+	stream->next = gfn + nr;
+	stream->pages += nr;
+	/*
+	 * Only what comes without waiting: nothing is swapped in, and no handler
+	 * of userfaultfd is asked, for a page that the guest has not asked for.
+	 * The page of the fault itself may fail here: it gets its own call.
+	 */
+	if (nr > 1)
+		get_user_pages_unlocked(hva, nr, NULL, FOLL_WRITE | FOLL_NOWAIT);
+}
