@@ -9,6 +9,7 @@ KDIR ?= $(firstword $(wildcard /lib/modules/$(shell uname -r)/build \
 DESTDIR ?=
 prefix ?= /usr/local
 HOST ?=
+KERNEL ?=
 export DESTDIR prefix
 
 KVERSION = $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null || \
@@ -25,7 +26,12 @@ help:
 	@echo 'make               build xvm.ko, libxvm, the xvm command and the tests'
 	@echo 'make KDIR=FOLDER   build xvm.ko alone, for the kernel headers in FOLDER'
 	@echo 'make demo          set up, build, and run guests on xvm beside KVM'
-	@echo 'make check         run all tests on both devices, in the lab'
+	@echo 'make check         run all tests on both devices, in the lab: whole on kernel 6.12,'
+	@echo '                   the main ones on the others'
+	@echo 'make check KERNEL=SERIES'
+	@echo '                   whole on that kernel alone'
+	@echo 'make check-all     whole on each kernel, and its own KVM selftests'
+	@echo 'make check-debug   on a debug kernel, which is built first'
 	@echo 'make check-unit    run the tests that need no kernel'
 	@echo 'make check-style   run the static checks'
 	@echo 'make check-upstream'
@@ -60,7 +66,13 @@ demo:
 	scripts/demo $(if $(HOST),--host)
 
 check:
-	scripts/check $(if $(HOST),--host)
+	scripts/check $(if $(HOST),--host,$(if $(KERNEL),--kernel $(KERNEL)))
+
+check-all:
+	scripts/check --all
+
+check-debug:
+	scripts/check --debug
 
 check-unit:
 	$(MAKE) -C selftests/unit check
@@ -97,5 +109,5 @@ clean:
 	$(MAKE) -C selftests clean
 	rm -rf build
 
-.PHONY: all help module user tests demo check check-unit check-style check-upstream \
-	check-packages deb dist install uninstall clean
+.PHONY: all help module user tests demo check check-all check-debug check-unit \
+	check-style check-upstream check-packages deb dist install uninstall clean

@@ -6,7 +6,7 @@
 XVM_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 XVM_CACHE=${XVM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/xvm}
 XVM_BUILD=$XVM_TOP/build
-XVM_KERNELS=(6.1 6.12)
+XVM_KERNELS=(6.1 6.12 7.3)
 export XVM_TOP XVM_CACHE XVM_BUILD XVM_KERNELS
 
 say() {
@@ -25,4 +25,13 @@ kernel_dir() {
 
 kernel_release() {
 	cat "$(kernel_dir "$1")/release" 2>/dev/null
+}
+
+# copy_module DIR: the module's sources, to build it there.  What was built
+# stays, what went from the sources goes from the copy.
+copy_module() {
+	mkdir -p "$1"
+	rsync -a --delete --include='*/' --include='*.[chS]' --exclude='*' \
+		"$XVM_TOP/module" "$XVM_TOP/uapi" "$1/"
+	rsync -a "$XVM_TOP/Kbuild" "$XVM_TOP/dkms.conf" "$1/"
 }
