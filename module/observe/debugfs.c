@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /sys/kernel/debug/xvm/PID-FD/: a file for each statistic of a VM, and for
- * the sum of each over its vCPUs.  A VM goes without if they can't be made.
+ * /sys/kernel/debug/xvm/PID-FD/: a file for each statistic of a VM, for the sum
+ * of each over its vCPUs, and those of show.c.  A VM goes without if they can't
+ * be made.
  */
 #include <linux/debugfs.h>
 #include <linux/fs.h>
@@ -128,6 +129,7 @@ void xvm_observe_vm_create(struct xvm *xvm, int fd)
 	create_files(xvm, observe->vm_files, vm_stat_entries, XVM_NR_VM_STATS, &vm_stat_fops);
 	create_files(xvm, observe->vcpu_files, vcpu_stat_entries, XVM_NR_VCPU_STATS,
 		     &vcpu_stat_fops);
+	xvm_show_create(xvm, observe->dir);
 }
 
 void xvm_observe_vm_destroy(struct xvm *xvm)

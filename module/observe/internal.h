@@ -21,4 +21,7 @@ static inline u64 stat_value(const struct stat_entry *entry, const void *object)
 	return READ_ONCE(*(const u64 *)(object + entry->offset));
 }
 
+/* show.c: the files of a VM that are more than a number */
+void xvm_show_create(struct xvm *xvm, struct dentry *dir);
+
 #endif

@@ -2,8 +2,11 @@
 /*
  * XVM_VERIFY: what is checked while what is held off, and what is told of it.
  */
+#include <linux/kthread.h>
 #include <linux/mutex.h>
+#include <linux/sched/mm.h>
 #include <linux/uaccess.h>
+#include <linux/workqueue.h>
 
 #include "../xvm.h"
 #include "verify.h"
@@ -19,18 +22,62 @@ void verify_violated(struct verify *verify, const char *fmt, ...)
 	va_end(args);
 }
 
+static int verify_all(struct verify *verify)
+{
+	struct mutex *lock = &verify->xvm->memslots.lock;
+	int err;
+
+	if (mutex_lock_interruptible(lock))
+		return -EINTR;
+	verify_slots(verify);
+	err = verify_mmu(verify);
+	mutex_unlock(lock);
+	return err;
+}
+
 int xvm_verify(struct xvm *xvm, struct xvm_verify __user *arg)
 {
 	struct verify verify = { .xvm = xvm };
-	int err;
-
-	if (mutex_lock_interruptible(&xvm->memslots.lock))
-		return -EINTR;
-	verify_slots(&verify);
-	err = verify_mmu(&verify);
-	mutex_unlock(&xvm->memslots.lock);
+	int err = verify_all(&verify);
 
 	if (!err && copy_to_user(arg, &verify.result, sizeof(verify.result)))
 		err = -EFAULT;
 	return err;
+}
+
+struct outside {
+	struct work_struct work;
+	struct verify verify;
+	int err;
+};
+
+/*
+ * The host's tables may be walked without a lock only by who uses them: their
+ * pages go once all of those have taken an interrupt.
+ */
+static void verify_worker(struct work_struct *work)
+{
+	struct outside *outside = container_of(work, struct outside, work);
+	struct mm_struct *mm = outside->verify.xvm->mm;
+	bool alive = mmget_not_zero(mm);
+
+	if (alive)
+		kthread_use_mm(mm);
+	outside->err = verify_all(&outside->verify);
+	if (alive) {
+		kthread_unuse_mm(mm);
+		mmput(mm);
+	}
+}
+
+int xvm_verify_outside(struct xvm *xvm, struct xvm_verify *result)
+{
+	struct outside outside = { .verify.xvm = xvm };
+
+	INIT_WORK_ONSTACK(&outside.work, verify_worker);
+	queue_work(system_unbound_wq, &outside.work);
+	flush_work(&outside.work);
+	destroy_work_on_stack(&outside.work);
+	*result = outside.verify.result;
+	return outside.err;
 }

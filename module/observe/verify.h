@@ -14,6 +14,9 @@ struct xvm;
  */
 int xvm_verify(struct xvm *xvm, struct xvm_verify __user *arg);
 
+/* The same for anyone, from a worker that uses the VM's memory as its own.  0, -EAGAIN. */
+int xvm_verify_outside(struct xvm *xvm, struct xvm_verify *result);
+
 /* A verification under way. */
 struct verify {
 	struct xvm *xvm;

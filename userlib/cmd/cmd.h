@@ -31,6 +31,9 @@ extern const struct command command_info;
 extern const struct command command_load;
 extern const struct command command_unload;
 extern const struct command command_run;
+extern const struct command command_top;
+extern const struct command command_map;
+extern const struct command command_verify;
 extern const struct command command_bench;
 
 /* Print "see --help" or the help of a command; both return the exit status. */

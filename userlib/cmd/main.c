@@ -10,8 +10,8 @@
 #include "libxvm.h"
 
 static const struct command *const commands[] = {
-	&command_info, &command_load,  &command_unload,
-	&command_run,  &command_bench,
+	&command_info, &command_load, &command_unload, &command_run,
+	&command_top,  &command_map,  &command_verify, &command_bench,
 };
 
 int usage_error(const struct command *command)
