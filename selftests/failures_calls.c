@@ -1,0 +1,559 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "failures_calls.h"
+
+#include <string.h>
+
+#include "batch.h"
+#include "x86.h"
+
+#define NO_SUCH_CALL "stock KVM has no such call"
+#define LOUD "where stock KVM's vmalloc() fails, the kernel log gets a trace"
+
+static long closed(long fd)
+{
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
+/* VMs, vCPUs */
+
+static long create_vm(struct world *w)
+{
+	return closed(kioctl(w->g.dev, KVM_CREATE_VM, 0ul));
+}
+
+static long create_vcpu(struct world *w)
+{
+	return closed(kioctl(w->g.vm, KVM_CREATE_VCPU, 2ul));
+}
+
+static void with_apic(struct world *w)
+{
+	w->apic = true;
+	xioctl(w->g.vm, KVM_CREATE_IRQCHIP, 0ul);
+}
+
+const struct call call_create_vm = {
+	"create_vm", .call = create_vm, .bare = true, .xvm_only = LOUD,
+};
+
+const struct call call_create_vcpu = { "create_vcpu", .call = create_vcpu, .xvm_only = LOUD };
+const struct call call_create_vcpu_with_apic = {
+	"create_vcpu_with_apic", .begin = with_apic, .call = create_vcpu, .xvm_only = LOUD,
+};
+
+/* Memslots */
+
+static long slot(struct world *w, uint32_t id, uint32_t flags, uint64_t gpa, uint64_t size)
+{
+	return guest_slot(&w->g, id, flags, gpa, size, w->memory[id & 0xffff]);
+}
+
+static long slot_create(struct world *w)
+{
+	return slot(w, NEW, 0, NEW_GPA, SLOT_BYTES);
+}
+
+static long slot_create_logged(struct world *w)
+{
+	return slot(w, NEW, KVM_MEM_LOG_DIRTY_PAGES, NEW_GPA, SLOT_BYTES);
+}
+
+static long slot_create_smm(struct world *w)
+{
+	return slot(w, 1 << 16 | NEW, 0, PLAIN_GPA, SLOT_BYTES);
+}
+
+static long slot_delete(struct world *w)
+{
+	return slot(w, PLAIN, 0, 0, 0);
+}
+
+static long slot_move(struct world *w)
+{
+	return slot(w, LOGGED, KVM_MEM_LOG_DIRTY_PAGES, NEW_GPA, SLOT_BYTES);
+}
+
+static long slot_log(struct world *w)
+{
+	return slot(w, PLAIN, KVM_MEM_LOG_DIRTY_PAGES, PLAIN_GPA, SLOT_BYTES);
+}
+
+static long slot_unlog(struct world *w)
+{
+	return slot(w, LOGGED, 0, LOGGED_GPA, SLOT_BYTES);
+}
+
+const struct call call_slot_create = { "slot_create", .call = slot_create, .xvm_only = LOUD };
+const struct call call_slot_create_logged = {
+	"slot_create_logged", .call = slot_create_logged, .xvm_only = LOUD,
+};
+
+const struct call call_slot_create_smm = {
+	"slot_create_smm", .call = slot_create_smm, .xvm_only = LOUD,
+};
+
+const struct call call_slot_delete = { "slot_delete", .call = slot_delete };
+const struct call call_slot_move = { "slot_move", .call = slot_move, .xvm_only = LOUD };
+const struct call call_slot_log = { "slot_log", .call = slot_log, .xvm_only = LOUD };
+const struct call call_slot_unlog = { "slot_unlog", .call = slot_unlog };
+
+/* One of each kind: a move with other flags, a deletion, a new size and hva, a creation. */
+static long batch_all_kinds(struct world *w)
+{
+	struct xvm_memory_change changes[] = {
+		change_set(LOGGED, NEW_GPA, SLOT_BYTES, w->memory[LOGGED]),
+		change_delete(READONLY),
+		change_delete(PLAIN),
+		change_set(PLAIN, PLAIN_GPA, SLOT_BYTES / 2, w->memory[NEW]),
+		change_set(NEW, LOGGED_GPA, SLOT_BYTES, w->memory[NEW]),
+	};
+
+	changes[4].region.flags = KVM_MEM_LOG_DIRTY_PAGES;
+	return apply(&w->g, changes, 5, NULL);
+}
+
+#define MANY_SLOTS 24
+
+/* So many that the tables grow. */
+static long batch_grow(struct world *w)
+{
+	struct xvm_memory_change changes[MANY_SLOTS];
+	int i;
+
+	for (i = 0; i < MANY_SLOTS; i++) {
+		changes[i] = change_set(NEW + i, NEW_GPA + i * GUEST_PAGE, GUEST_PAGE,
+					w->memory[NEW]);
+		changes[i].region.flags = i % 2 ? KVM_MEM_LOG_DIRTY_PAGES : 0;
+	}
+	return apply(&w->g, changes, MANY_SLOTS, NULL);
+}
+
+static void grow(struct world *w)
+{
+	if (batch_grow(w))
+		die("a batch of %d", MANY_SLOTS);
+}
+
+static long batch_shrink(struct world *w)
+{
+	struct xvm_memory_change changes[MANY_SLOTS];
+	int i;
+
+	for (i = 0; i < MANY_SLOTS; i++)
+		changes[i] = change_delete(NEW + i);
+	return apply(&w->g, changes, MANY_SLOTS, NULL);
+}
+
+const struct call call_batch_all_kinds = {
+	"batch_all_kinds", .call = batch_all_kinds, .xvm_only = NO_SUCH_CALL,
+};
+
+const struct call call_batch_grow = { "batch_grow", .call = batch_grow, .xvm_only = NO_SUCH_CALL };
+const struct call call_batch_shrink = {
+	"batch_shrink", .setup = grow, .call = batch_shrink, .xvm_only = NO_SUCH_CALL,
+};
+
+/* Dirty logs */
+
+/* Adds one to rcx words, a page apart, from rbx on. */
+GUEST_ASM(write_pages, 64,
+	  "1: incq (%rbx)\n"
+	  "add $0x1000, %rbx\n"
+	  "dec %ecx\n"
+	  "jnz 1b\n"
+	  "hlt");
+
+static void start_at(struct world *w, const uint8_t *code, const uint8_t *end,
+		     const struct kvm_regs *init)
+{
+	struct kvm_regs regs = *init;
+
+	/* Behind the code that looks. */
+	memcpy(w->g.mem + GUEST_CODE + 0x800, code, end - code);
+	regs.rip = GUEST_CODE + 0x800;
+	regs.rflags = 2;
+	vcpu_set_regs(&w->g.cpu, &regs);
+}
+
+#define START(w, code, ...)						\
+	start_at(w, code, code##_end, &(const struct kvm_regs){ __VA_ARGS__ })
+
+static void dirty(struct world *w)
+{
+	START(w, write_pages, .rbx = LOGGED_GPA + 3 * GUEST_PAGE, .rcx = 5);
+	if (vcpu_run(&w->g.cpu) != KVM_EXIT_HLT)
+		die("the guest stopped early");
+}
+
+static long enable_manual(struct world *w)
+{
+	struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+		.args = { KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE },
+	};
+
+	return kioctl(w->g.vm, KVM_ENABLE_CAP, &cap);
+}
+
+static long get_log(struct world *w)
+{
+	struct kvm_dirty_log log = { .slot = LOGGED, .dirty_bitmap = w->arg.bytes };
+
+	return kioctl(w->g.vm, KVM_GET_DIRTY_LOG, &log);
+}
+
+static void dirty_manual(struct world *w)
+{
+	if (enable_manual(w))
+		die("KVM_ENABLE_CAP: %m");
+	dirty(w);
+}
+
+static void dirty_got(struct world *w)
+{
+	dirty_manual(w);
+	if (get_log(w))
+		die("KVM_GET_DIRTY_LOG: %m");
+}
+
+static long clear_log(struct world *w)
+{
+	struct kvm_clear_dirty_log log = {
+		.slot = LOGGED,
+		.num_pages = SLOT_PAGES,
+		.dirty_bitmap = w->arg.bytes,
+	};
+
+	return kioctl(w->g.vm, KVM_CLEAR_DIRTY_LOG, &log);
+}
+
+const struct call call_get_log = {
+	"get_log", .setup = dirty, .call = get_log,
+	.xvm_only = "stock KVM forgets what it could not copy",
+};
+
+const struct call call_get_log_manual = {
+	"get_log_manual", .setup = dirty_manual, .call = get_log,
+};
+
+const struct call call_clear_log = { "clear_log", .setup = dirty_got, .call = clear_log };
+const struct call call_enable_manual = { "enable_manual", .call = enable_manual };
+
+/* What looks at a VM */
+
+static long vm_stats(struct world *w)
+{
+	return closed(kioctl(w->g.vm, KVM_GET_STATS_FD, 0ul));
+}
+
+static long vcpu_stats(struct world *w)
+{
+	return closed(kioctl(w->v.fd, KVM_GET_STATS_FD, 0ul));
+}
+
+static long verify(struct world *w)
+{
+	return kioctl(w->g.vm, XVM_VERIFY, &w->arg.verify);
+}
+
+const struct call call_vm_stats = { "vm_stats", .call = vm_stats };
+const struct call call_vcpu_stats = { "vcpu_stats", .call = vcpu_stats };
+const struct call call_verify = { "verify", .call = verify, .xvm_only = NO_SUCH_CALL };
+
+/* Running */
+
+GUEST_ASM(read_word, 64, "mov (%rbx), %rax; hlt");
+GUEST_ASM(jump_to, 64, "jmp *%rbx");
+GUEST_ASM(read_port, 64, "rep insb; hlt");
+
+#define HUGE_BYTES 0x200000ul
+
+static long run(struct world *w)
+{
+	return vcpu_run(&w->g.cpu);
+}
+
+/* Memory that the host has yet to find. */
+static uint8_t *absent(struct world *w, size_t size)
+{
+	uint8_t *memory = mem_alloc(size + HUGE_BYTES);
+
+	memory += -(uintptr_t)memory & (HUGE_BYTES - 1);
+	madvise(memory, size, size < HUGE_BYTES ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
+	guest_add_slot(&w->g, NEW, 0, NEW_GPA, size, memory);
+	return memory;
+}
+
+static void at_absent(struct world *w)
+{
+	absent(w, SLOT_BYTES);
+	START(w, read_word, .rbx = NEW_GPA + GUEST_PAGE);
+}
+
+/* The host has its page of zeros there. */
+static void at_zeros(struct world *w)
+{
+	volatile uint8_t *memory = absent(w, SLOT_BYTES);
+
+	(void)memory[GUEST_PAGE];
+	START(w, write_pages, .rbx = NEW_GPA + GUEST_PAGE, .rcx = 2);
+}
+
+static void at_code(struct world *w)
+{
+	uint8_t *memory = absent(w, SLOT_BYTES);
+
+	memcpy(memory + GUEST_PAGE, read_word, read_word_end - read_word);
+	START(w, jump_to, .rbx = NEW_GPA + GUEST_PAGE);
+}
+
+static void at_huge(struct world *w)
+{
+	absent(w, 2 * HUGE_BYTES);
+	START(w, write_pages, .rbx = NEW_GPA + GUEST_PAGE, .rcx = 2);
+}
+
+/* A large leaf that is there from before the log is split by a write. */
+static void at_split(struct world *w)
+{
+	uint8_t *memory = absent(w, HUGE_BYTES);
+
+	*memory = 1;
+	START(w, read_word, .rbx = NEW_GPA);
+	if (run(w) != KVM_EXIT_HLT)
+		die("the guest stopped early");
+	guest_add_slot(&w->g, NEW, KVM_MEM_LOG_DIRTY_PAGES, NEW_GPA, HUGE_BYTES, memory);
+	START(w, write_pages, .rbx = NEW_GPA + GUEST_PAGE, .rcx = 2);
+}
+
+static void at_nothing(struct world *w)
+{
+	START(w, read_word, .rbx = NEW_GPA);
+}
+
+/* The vCPU has emulated nothing before. */
+static void first_at_nothing(struct world *w)
+{
+	struct kvm_regs regs = { .rip = GUEST_CODE, .rflags = 2, .rbx = NEW_GPA };
+
+	guest_long_mode(&w->g, &w->v, GUEST_CODE);
+	vcpu_set_regs(&w->v, &regs);
+}
+
+static long run_first(struct world *w)
+{
+	return vcpu_run(&w->v);
+}
+
+static void at_readonly(struct world *w)
+{
+	START(w, write_pages, .rbx = READONLY_GPA, .rcx = 1);
+}
+
+static void at_port(struct world *w)
+{
+	absent(w, SLOT_BYTES);
+	START(w, read_port, .rdi = NEW_GPA, .rcx = 512, .rdx = 0x3f8);
+}
+
+static long sigmask(struct world *w)
+{
+	/* struct kvm_signal_mask with its set of eight bytes. */
+	struct {
+		uint32_t len;
+		uint8_t set[8];
+	} mask = { .len = 8 };
+
+	return kioctl(w->v.fd, KVM_SET_SIGNAL_MASK, &mask);
+}
+
+static long prefault(struct world *w)
+{
+	struct kvm_pre_fault_memory range = { .gpa = NEW_GPA, .size = SLOT_BYTES };
+
+	return kioctl(w->g.cpu.fd, KVM_PRE_FAULT_MEMORY, &range);
+}
+
+#define RUN(name, at) \
+	const struct call call_run_##name = { "run_" #name, .setup = at, .call = run, .runs = true }
+
+RUN(read, at_absent);
+RUN(write, at_zeros);
+RUN(exec, at_code);
+RUN(huge, at_huge);
+RUN(split, at_split);
+RUN(mmio, at_nothing);
+RUN(readonly, at_readonly);
+RUN(string_io, at_port);
+const struct call call_run_first_mmio = {
+	"run_first_mmio", .setup = first_at_nothing, .call = run_first, .runs = true,
+};
+
+const struct call call_run_sigmask = { "run_sigmask", .call = sigmask };
+const struct call call_prefault = {
+	"prefault", .setup = at_absent, .call = prefault, .runs = true,
+};
+
+/* What the device offers */
+
+#define CPUID_ROOM 250
+
+static long supported_cpuid(struct world *w)
+{
+	w->arg.cpuid.nent = CPUID_ROOM;
+	return kioctl(w->g.dev, KVM_GET_SUPPORTED_CPUID, &w->arg.cpuid);
+}
+
+static long msr_list(struct world *w)
+{
+	w->arg.msr_list.nmsrs = 1024;
+	return kioctl(w->g.dev, KVM_GET_MSR_INDEX_LIST, &w->arg.msr_list);
+}
+
+static void one_feature_msr(struct world *w)
+{
+	w->arg.msrs.nmsrs = 1;
+	w->arg.msrs.entries[0].index = 0xc0011029; /* DE_CFG */
+}
+
+static long feature_msrs(struct world *w)
+{
+	return kioctl(w->g.dev, KVM_GET_MSRS, &w->arg.msrs);
+}
+
+const struct call call_supported_cpuid = { "supported_cpuid", .call = supported_cpuid };
+const struct call call_msr_list = { "msr_list", .call = msr_list };
+const struct call call_feature_msrs = {
+	"feature_msrs", .setup = one_feature_msr, .call = feature_msrs,
+};
+
+/* Registers: each call that gets them, and each that sets them to something else */
+
+#define GET_SET(name, NAME, ...)					\
+	static long get_##name(struct world *w)				\
+	{								\
+		return kioctl(w->v.fd, KVM_GET_##NAME, &w->arg);	\
+	}								\
+									\
+	static void before_set_##name(struct world *w)			\
+	{								\
+		xioctl(w->v.fd, KVM_GET_##NAME, &w->arg);		\
+		__VA_ARGS__;						\
+	}								\
+									\
+	static long set_##name(struct world *w)				\
+	{								\
+		return kioctl(w->v.fd, KVM_SET_##NAME, &w->arg);	\
+	}								\
+									\
+	const struct call call_get_##name = { "get_" #name, .call = get_##name };	\
+	const struct call call_set_##name = {				\
+		"set_" #name, .setup = before_set_##name, .call = set_##name,	\
+	}
+
+GET_SET(regs, REGS, w->arg.regs.rbx = 0x1234; w->arg.regs.rip = 0x5678);
+GET_SET(sregs, SREGS, w->arg.sregs.fs.base = 0x1234; w->arg.sregs.cr2 = 0x5678);
+GET_SET(sregs2, SREGS2, w->arg.sregs2.gs.base = 0x1234; w->arg.sregs2.cr2 = 0x5678);
+GET_SET(fpu, FPU, w->arg.fpu.fcw = 0x37a; w->arg.fpu.xmm[3][5] = 0x12);
+GET_SET(debugregs, DEBUGREGS, w->arg.debugregs.db[2] = 0x1234);
+GET_SET(xcrs, XCRS, w->arg.xcrs.xcrs[0].value = 3);
+GET_SET(events, VCPU_EVENTS, w->arg.events.nmi.pending = 1;
+	w->arg.events.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING);
+GET_SET(mp_state, MP_STATE, w->arg.mp_state.mp_state = KVM_MP_STATE_RUNNABLE);
+/* The header's first word, then the first XMM register. */
+GET_SET(xsave, XSAVE, w->arg.bytes[512] |= 3; w->arg.bytes[160] = 0x12);
+
+static long get_xsave2(struct world *w)
+{
+	return kioctl(w->v.fd, KVM_GET_XSAVE2, &w->arg);
+}
+
+const struct call call_get_xsave2 = { "get_xsave2", .call = get_xsave2 };
+
+static long get_lapic(struct world *w)
+{
+	return kioctl(w->v.fd, KVM_GET_LAPIC, &w->arg);
+}
+
+static void before_set_lapic(struct world *w)
+{
+	xioctl(w->v.fd, KVM_GET_LAPIC, &w->arg);
+	w->arg.lapic.regs[0x80] = 0x20; /* TPR */
+}
+
+static long set_lapic(struct world *w)
+{
+	return kioctl(w->v.fd, KVM_SET_LAPIC, &w->arg);
+}
+
+const struct call call_get_lapic = { "get_lapic", .begin = with_apic, .call = get_lapic };
+const struct call call_set_lapic = {
+	"set_lapic", .begin = with_apic, .setup = before_set_lapic, .call = set_lapic,
+};
+
+static long get_cpuid(struct world *w)
+{
+	w->arg.cpuid.nent = CPUID_ROOM;
+	return kioctl(w->v.fd, KVM_GET_CPUID2, &w->arg.cpuid);
+}
+
+static void before_set_cpuid(struct world *w)
+{
+	if (get_cpuid(w))
+		die("KVM_GET_CPUID2: %m");
+	/* The vendor's name, and an entry less. */
+	w->arg.cpuid.entries[0].ebx ^= 0x01010101;
+	w->arg.cpuid.nent--;
+}
+
+static long set_cpuid(struct world *w)
+{
+	return kioctl(w->v.fd, KVM_SET_CPUID2, &w->arg.cpuid);
+}
+
+const struct call call_get_cpuid = { "get_cpuid", .call = get_cpuid };
+const struct call call_set_cpuid = {
+	"set_cpuid", .setup = before_set_cpuid, .call = set_cpuid,
+};
+
+static void some_msrs(struct world *w)
+{
+	static const uint32_t indices[] = { MSR_STAR, MSR_LSTAR, MSR_PAT, MSR_SYSENTER_EIP };
+	int i;
+
+	w->arg.msrs.nmsrs = 4;
+	for (i = 0; i < 4; i++) {
+		w->arg.msrs.entries[i].index = indices[i];
+		w->arg.msrs.entries[i].data = 0x0606060606060606;
+	}
+	w->arg.msrs.entries[1].data = 0x1234;
+	w->arg.msrs.entries[3].data = 0x5678;
+}
+
+static long get_msrs(struct world *w)
+{
+	return kioctl(w->v.fd, KVM_GET_MSRS, &w->arg.msrs);
+}
+
+static long set_msrs(struct world *w)
+{
+	return kioctl(w->v.fd, KVM_SET_MSRS, &w->arg.msrs);
+}
+
+const struct call call_get_msrs = { "get_msrs", .setup = some_msrs, .call = get_msrs };
+const struct call call_set_msrs = { "set_msrs", .setup = some_msrs, .call = set_msrs };
+
+static void address(struct world *w)
+{
+	w->arg.translation.linear_address = 0x1234;
+}
+
+static long translate(struct world *w)
+{
+	return kioctl(w->v.fd, KVM_TRANSLATE, &w->arg.translation);
+}
+
+const struct call call_translate = { "translate", .setup = address, .call = translate };
