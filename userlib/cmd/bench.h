@@ -148,6 +148,8 @@ struct bench_args {
 
 int bench_open(struct guest *guest, const char *device, const char *code,
 	       const char *code_end);
+/* Another piece, executed from its start at the next run. */
+int bench_load(struct guest *guest, const char *code, const char *code_end);
 int bench_arguments(struct guest *guest, struct bench_args args);
 /* Run to the next exit to user space, which must be this one. */
 int bench_run_to(struct guest *guest, uint32_t reason);
@@ -164,5 +166,6 @@ extern const char guest_pio[], guest_pio_end[];
 extern const char guest_mmio[], guest_mmio_end[];
 extern const char guest_cpuid[], guest_cpuid_end[];
 extern const char guest_touch[], guest_touch_end[];
+extern const char guest_stall[], guest_stall_end[];
 
 #endif

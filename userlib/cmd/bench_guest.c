@@ -87,6 +87,19 @@ int bench_open(struct guest *guest, const char *device, const char *code,
 	return bench_fail("enter long mode", ret);
 }
 
+int bench_load(struct guest *guest, const char *code, const char *code_end)
+{
+	struct kvm_regs regs;
+	int ret;
+
+	memcpy((char *)guest->memory + GUEST_FLAT, code, code_end - code);
+	ret = xvm_get_regs(guest->vcpu, &regs);
+	regs.rip = GUEST_FLAT;
+	if (!ret)
+		ret = xvm_set_regs(guest->vcpu, &regs);
+	return ret ? bench_fail("set registers", ret) : 0;
+}
+
 int bench_arguments(struct guest *guest, struct bench_args args)
 {
 	struct kvm_regs regs;

@@ -59,8 +59,7 @@ static const struct bench_figure mapped_figures[] = {
 	[TABLES] = { "page tables, all mapped", "MiB", NULL, BENCH_BYTES },
 };
 
-/* Bytes of page tables, for a device that counts them itself. */
-static uint64_t own_tables(int vm)
+uint64_t own_tables(int vm)
 {
 	struct xvm_stats *stats;
 	uint64_t pages = 0;

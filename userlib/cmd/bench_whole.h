@@ -13,5 +13,7 @@ extern const struct bench bench_vm_footprint;	/* and of empty VMs */
 
 /* What the kernel holds of memory for its own use, once that has settled. */
 uint64_t kernel_memory(void);
+/* Bytes of page tables that the device counts itself, beside that. */
+uint64_t own_tables(int vm);
 
 #endif

@@ -67,4 +67,34 @@
 	jmp	1b
 	piece_end guest_touch
 
+/*
+ * Writes every rsi bytes of the rcx from rdi on, round and round, until the word
+ * at rbx is not zero.  Behind that is the longest time from one to the next.
+ */
+	piece	guest_stall
+1:	rdtsc
+	shl	$32, %rdx
+	or	%rdx, %rax
+	mov	%rax, %r9
+	xor	%r8d, %r8d
+2:	mov	%r9, (%rdi, %r8)
+	add	%rsi, %r8
+	cmp	%rcx, %r8
+	jb	3f
+	xor	%r8d, %r8d
+3:	rdtsc
+	shl	$32, %rdx
+	or	%rdx, %rax
+	mov	%rax, %r10
+	sub	%r9, %rax
+	mov	%r10, %r9
+	cmp	8(%rbx), %rax
+	jbe	4f
+	mov	%rax, 8(%rbx)
+4:	cmpl	$0, (%rbx)
+	je	2b
+	out	%al, $DONE_PORT
+	jmp	1b
+	piece_end guest_stall
+
 	.section .note.GNU-stack, "", @progbits
