@@ -348,8 +348,8 @@ const struct command command_bench = {
 "  -q, --quick          smaller sizes, done in a minute or two under emulation\n"
 "  -j, --json FILE      write JSON, with every round; '-' for standard output,\n"
 "                       in place of the table\n"
-"  -P, --plot FILE      plot memslots' times over the number of slots, as SVG;\n"
-"                       needs gnuplot\n"
+"  -P, --plot FILE      plot figures over the number of slots, and the ratios of\n"
+"                       the others, as SVG; needs gnuplot\n"
 "  -p, --progress       show progress, also when standard error is no terminal\n"
 "\n"
 "Exit status: 0; 1 a device or a benchmark failed; 2 wrong usage.\n",
