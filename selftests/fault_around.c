@@ -275,6 +275,42 @@ TEST_F(fault_around, stream)
 		EXPECT_EQ(1000 + i, *word(mem, i));
 }
 
+/*
+ * Slots of a page each, in another order than their memory: the stream goes on
+ * over them, but not into one whose writes are logged.
+ */
+TEST_F(fault_around, stream_over_slots)
+{
+	const uint64_t logged = PAGES / 2 + 5;
+	bool ahead = device_is_xvm(self->dev);
+	uint8_t *mem = mem_alloc(SIZE);
+	uint64_t i, nr, before;
+
+	madvise(mem, SIZE, MADV_NOHUGEPAGE);
+	guest_start64(&self->g, self->dev, pass, pass_end);
+	for (i = 0; i < PAGES; i++)
+		guest_add_slot(&self->g, 1 + i,
+			       i == logged ? KVM_MEM_LOG_DIRTY_PAGES : 0,
+			       FAR_GPA + i * GUEST_PAGE, GUEST_PAGE,
+			       word(mem, PAGES - 1 - i));
+	before = fixed(&self->g);
+	for (i = 0; i < PAGES; i++) {
+		unsigned char there;
+
+		ASSERT_EQ(0, mincore(word(mem, PAGES - 1 - logged), GUEST_PAGE,
+				     &there));
+		ASSERT_EQ(i > logged, there & 1);
+		EXPECT_PASS(i, 1, 1000 + i, true);
+		nr = present(mem);
+		ASSERT_GE(nr, i + 1);
+		ASSERT_LE(nr, ahead ? 2 * (i + 1) : i + 1);
+	}
+	if (ahead)
+		EXPECT_LT(fixed(&self->g) - before, PAGES / 4);
+	for (i = 0; i < PAGES; i++)
+		EXPECT_EQ(1000 + i, *word(mem, PAGES - 1 - i));
+}
+
 /* Whoever doesn't write in a stream, or can't be written to, gets no more than before. */
 TEST_F(fault_around, no_stream)
 {

@@ -36,3 +36,18 @@ void xvm_mmu_populate_ahead(struct xvm_vcpu *vcpu, const struct xvm_around *arou
 	if (nr > 1)
 		get_user_pages_unlocked(hva, nr, NULL, FOLL_WRITE | FOLL_NOWAIT);
 }
+
+/* Slots may follow in the window on one that ends there: as far as the stream may go. */
+void xvm_mmu_stream_on(struct xvm_vcpu *vcpu, const struct xvm_around *around)
+{
+	struct xvm_stream *stream = &vcpu->stream;
+	u64 brought = stream->next - stream->gfn, end;
+
+	if (stream->next != around->start + around->nr)
+		return;
+	end = min(around->window_end, stream->gfn + stream->pages - brought);
+	while (stream->next < end && xvm_mmu_map_unasked(vcpu, stream->next)) {
+		stream->next++;
+		stream->pages++;
+	}
+}

@@ -11,6 +11,7 @@
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 
+#include "../observe/trace.h"
 #include "../xvm.h"
 
 #define AROUND_MAX	64
@@ -28,7 +29,8 @@ void xvm_around_init(struct xvm_around *around, const struct memslot *slot, u64 
 	pages = rounddown_pow_of_two(pages);
 	start = gfn & ~(u64)(pages - 1);
 	around->start = max(start, slot->base_gfn);
-	around->nr = min(start + pages, memslot_end_gfn(slot)) - around->start;
+	around->window_end = start + pages;
+	around->nr = min(around->window_end, memslot_end_gfn(slot)) - around->start;
 	around->hva = memslot_gfn_to_hva(slot, around->start);
 	around->writable = !(slot->flags & (KVM_MEM_READONLY | KVM_MEM_LOG_DIRTY_PAGES));
 }
@@ -85,6 +87,8 @@ static void map_pages(struct xvm_vcpu *vcpu, const struct xvm_around *around, un
 	if (!xvm_mmu_retry(xvm, seq, around->start, around->hva, around->nr)) {
 		nr = xvm_pgtable_fill(&xvm->mmu.pgt, around->start, ptes, around->nr);
 		xvm_mmu_count_leaves(xvm, 1, nr);
+		if (nr)
+			trace_xvm_around(around->start, around->start + around->nr);
 		vcpu->stat.pf_around += nr;
 		/* The host's entry says so as well; as for any leaf that the guest may write. */
 		for (i = 0; i < around->nr; i++)

@@ -20,6 +20,7 @@ struct fault {
 	unsigned long seq;	/* of the invalidations, before anything was looked up */
 	struct xvm_around around;
 	bool fresh;		/* nothing was mapped there before */
+	bool unasked;		/* the guest has not touched it */
 };
 
 unsigned int xvm_slot_max_level(const struct memslot *slot, u64 gfn)
@@ -127,13 +128,17 @@ static int map_leaf(struct xvm_vcpu *vcpu, struct fault *fault, const struct xvm
 	struct xvm *xvm = vcpu->xvm;
 	u64 pages = xvm_level_pages(level);
 	u64 gfn = fault->gfn & ~(pages - 1);
+	u64 pte = make_leaf(fault, map, level);
 
 	if (fault->write && fault->logged)
 		mark_dirty(vcpu, fault);
-	switch (xvm_pgtable_map(&xvm->mmu.pgt, gfn, level, make_leaf(fault, map, level), vcpu)) {
+	switch (xvm_pgtable_map(&xvm->mmu.pgt, gfn, level, pte, vcpu)) {
 	case XVM_MAP_NEW:
 		xvm_mmu_count_leaves(xvm, level, 1);
-		vcpu->stat.pf_fixed++;
+		if (fault->unasked)
+			vcpu->stat.pf_around++;
+		else
+			vcpu->stat.pf_fixed++;
 		fault->fresh = true;
 		break;
 	case XVM_MAP_RELAXED:
@@ -152,6 +157,7 @@ static int map_leaf(struct xvm_vcpu *vcpu, struct fault *fault, const struct xvm
 	case XVM_MAP_BLOCKED:
 		return -EBUSY;
 	}
+	trace_xvm_map(vcpu, gfn, level, pte);
 	/*
 	 * The guest may write it at any time from now on.  Under the lock: who
 	 * cleans the page zaps the leaf first, and so comes before or after this.
@@ -177,6 +183,7 @@ static int map_over_table(struct xvm_vcpu *vcpu, struct fault *fault,
 	if (!stale(xvm, fault, level)) {
 		xvm_mmu_zap_range(xvm, gfn, gfn + xvm_level_pages(level));
 		xvm_mmu_zap_flush(xvm);
+		trace_xvm_collapse(gfn, gfn + xvm_level_pages(level));
 		ret = map_leaf(vcpu, fault, map, level);
 	}
 	write_unlock(&xvm->mmu.lock);
@@ -225,6 +232,21 @@ enum xvm_fault_result xvm_mmu_fault_fast(struct xvm_vcpu *vcpu, u64 gpa, u32 acc
 	return ret;
 }
 
+bool xvm_mmu_map_unasked(struct xvm_vcpu *vcpu, u64 gfn)
+{
+	struct fault fault = { .gfn = gfn, .unasked = true };
+	struct xvm_hostmap map;
+	int ret;
+
+	if (find_slot(vcpu, &fault) != XVM_FAULT_FIXED || !fault.around.writable ||
+	    xvm_hostmap_nowait(fault.hva, &map))
+		return false;
+	xvm_mmu_cache_topup(&vcpu->mmu_cache);
+	ret = install(vcpu, &fault, &map);
+	xvm_hostmap_put(&map);
+	return ret == XVM_FAULT_FIXED;
+}
+
 static int fault_slow(struct xvm_vcpu *vcpu, u64 gpa, u32 access)
 {
 	struct fault fault = {
@@ -244,8 +266,9 @@ static int fault_slow(struct xvm_vcpu *vcpu, u64 gpa, u32 access)
 			xvm_mmu_populate_ahead(vcpu, &fault.around, fault.gfn);
 		ret = xvm_hostmap_get(fault.hva, fault.write, &map);
 		if (ret == -EHWPOISON) {
-			/* As if the process had touched it; the run ends when it takes the signal. */
-			send_sig_mceerr(BUS_MCEERR_AR, (void __user *)fault.hva, PAGE_SHIFT, current);
+			/* As if the process had touched it: the signal ends the run. */
+			send_sig_mceerr(BUS_MCEERR_AR, (void __user *)fault.hva, PAGE_SHIFT,
+					current);
 			return XVM_FAULT_RETRY;
 		}
 		if (ret)
@@ -257,6 +280,8 @@ static int fault_slow(struct xvm_vcpu *vcpu, u64 gpa, u32 access)
 			cond_resched();
 		}
 	} while (ret == XVM_FAULT_RETRY && !signal_pending(current));
+	if (ret == XVM_FAULT_FIXED && fault.write && fault.around.writable)
+		xvm_mmu_stream_on(vcpu, &fault.around);
 	return ret;
 }
 

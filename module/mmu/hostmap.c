@@ -108,6 +108,18 @@ int xvm_hostmap_get(unsigned long hva, bool write, struct xvm_hostmap *map)
 	return hostmap_pfnmap(hva, write, map);
 }
 
+int xvm_hostmap_nowait(unsigned long hva, struct xvm_hostmap *map)
+{
+	struct page *page;
+
+	if (!xvm_hostmap_fast(hva, true, map))
+		return 0;
+	if (get_user_pages_unlocked(hva, 1, &page, FOLL_WRITE | FOLL_NOWAIT) != 1)
+		return -EAGAIN;
+	set_page(map, page, true);
+	return 0;
+}
+
 void xvm_hostmap_put(struct xvm_hostmap *map)
 {
 	if (map->page)

@@ -118,10 +118,17 @@ int xvm_mmu_fault(struct xvm_vcpu *vcpu, u64 gpa, u32 access);
 /* prefault.c; the vCPU's mutex is held */
 long xvm_pre_fault_memory(struct xvm_vcpu *vcpu, struct kvm_pre_fault_memory __user *arg);
 
+/*
+ * May sleep.  Let the guest write to gfn, which it has not touched, if the host
+ * gives the page without waiting and the slot has no log.
+ */
+bool xvm_mmu_map_unasked(struct xvm_vcpu *vcpu, u64 gfn);
+
 /* around.c */
 struct xvm_around {
 	u64 start;			/* gfns, the one that faulted among them */
 	unsigned int nr;
+	u64 window_end;			/* where the window ends that the slot may cut short */
 	unsigned long hva;		/* of start */
 	bool writable;			/* the slot lets leaves be so that nobody wrote to yet */
 };
@@ -145,6 +152,8 @@ struct xvm_stream {
 
 /* may sleep; before the host's page of a write fault is looked up */
 void xvm_mmu_populate_ahead(struct xvm_vcpu *vcpu, const struct xvm_around *around, u64 gfn);
+/* may sleep; after it was mapped: the same for slots that follow in the window */
+void xvm_mmu_stream_on(struct xvm_vcpu *vcpu, const struct xvm_around *around);
 
 /* notifier.c */
 /* For pages from gfn on, which hva and what follows back. */
@@ -177,6 +186,8 @@ struct xvm_hostmap {
 int xvm_hostmap_fast(unsigned long hva, bool write, struct xvm_hostmap *map);	/* [no sleep] */
 /* may sleep; -EFAULT, -EINTR (a signal came), -ENOMEM, -EHWPOISON */
 int xvm_hostmap_get(unsigned long hva, bool write, struct xvm_hostmap *map);
+/* may sleep, but doesn't wait for the page: for writing, or -EAGAIN */
+int xvm_hostmap_nowait(unsigned long hva, struct xvm_hostmap *map);
 void xvm_hostmap_put(struct xvm_hostmap *map);
 
 /* The entry of the host's own tables that maps an address. */

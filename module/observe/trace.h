@@ -64,6 +64,21 @@ TRACE_EVENT(xvm_fault,
 				       { -ENOMEM, "ENOMEM" },
 				       { -EHWPOISON, "EHWPOISON" })));
 
+/* A leaf that a fault made, or gave more rights: its entry as it was asked for. */
+TRACE_EVENT(xvm_map,
+	    TP_PROTO(const struct xvm_vcpu *vcpu, u64 gfn, unsigned int level, u64 pte),
+	    TP_ARGS(vcpu, gfn, level, pte),
+	    TP_STRUCT__entry(__field(unsigned int, vcpu)
+			     __field(u64, gfn)
+			     __field(unsigned int, level)
+			     __field(u64, pte)),
+	    TP_fast_assign(__entry->vcpu = vcpu->id;
+			   __entry->gfn = gfn;
+			   __entry->level = level;
+			   __entry->pte = pte;),
+	    TP_printk("vcpu %u gfn 0x%llx level %u pte 0x%llx", __entry->vcpu, __entry->gfn,
+		      __entry->level, __entry->pte));
+
 /* A range of guest frames, the end exclusive. */
 DECLARE_EVENT_CLASS(xvm_range,
 		    TP_PROTO(u64 start_gfn, u64 end_gfn),
@@ -75,6 +90,16 @@ DECLARE_EVENT_CLASS(xvm_range,
 		    TP_printk("gfn 0x%llx-0x%llx", __entry->start_gfn, __entry->end_gfn));
 
 DEFINE_EVENT(xvm_range, xvm_zap,
+	     TP_PROTO(u64 start_gfn, u64 end_gfn),
+	     TP_ARGS(start_gfn, end_gfn));
+
+/* A large leaf takes the place of small ones. */
+DEFINE_EVENT(xvm_range, xvm_collapse,
+	     TP_PROTO(u64 start_gfn, u64 end_gfn),
+	     TP_ARGS(start_gfn, end_gfn));
+
+/* The window in which a fault mapped neighbours. */
+DEFINE_EVENT(xvm_range, xvm_around,
 	     TP_PROTO(u64 start_gfn, u64 end_gfn),
 	     TP_ARGS(start_gfn, end_gfn));
 
