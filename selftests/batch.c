@@ -31,6 +31,21 @@ static uint64_t polls(struct guest *g)
 	return *(volatile uint64_t *)(g->mem + GUEST_FREE);
 }
 
+/* A guest that polls slot 1, which has this memory. */
+static void start_polling(struct guest *g, int dev, struct runner *r, uint64_t *a, uint64_t *b)
+{
+	guest_start64(g, dev, poll, poll_end);
+	*a = 0x5a;
+	*b = 0x6b;
+	guest_add_slot(g, 1, 0, FAR_GPA, SLOT_SIZE, a);
+	runner_start(r, &g->cpu, NULL, NULL);
+}
+
+static bool polls_on(struct guest *g, struct runner *r, int i)
+{
+	return (i < 400 || polls(g) < 1000) && !r->ended;
+}
+
 TEST_F(batch, only_xvm_has_it)
 {
 	struct xvm_memory_regions regions = { .nr = 1 };
@@ -70,13 +85,9 @@ TEST_F_TIMEOUT(batch, swap_while_running, 60)
 	int i;
 
 	NEEDS_BATCH(self->dev);
-	guest_start64(g, self->dev, poll, poll_end);
-	*a = 0x5a;
-	*b = 0x6b;
-	guest_add_slot(g, 1, 0, FAR_GPA, SLOT_SIZE, a);
+	start_polling(g, self->dev, &r, a, b);
 	guest_add_slot(g, 2, 0, ALIAS_GPA, SLOT_SIZE, b);
-	runner_start(&r, &g->cpu, NULL, NULL);
-	for (i = 0; (i < 400 || polls(g) < 1000) && !r.ended; i++) {
+	for (i = 0; polls_on(g, &r, i); i++) {
 		const struct xvm_memory_change changes[] = {
 			change_set(1, i % 2 ? FAR_GPA : ALIAS_GPA, SLOT_SIZE,
 				   a),
@@ -100,12 +111,8 @@ TEST_F_TIMEOUT(batch, replace_while_running, 60)
 	int i;
 
 	NEEDS_BATCH(self->dev);
-	guest_start64(g, self->dev, poll, poll_end);
-	*a = 0x5a;
-	*b = 0x6b;
-	guest_add_slot(g, 1, 0, FAR_GPA, SLOT_SIZE, a);
-	runner_start(&r, &g->cpu, NULL, NULL);
-	for (i = 0; (i < 400 || polls(g) < 1000) && !r.ended; i++) {
+	start_polling(g, self->dev, &r, a, b);
+	for (i = 0; polls_on(g, &r, i); i++) {
 		const struct xvm_memory_change changes[] = {
 			change_set(1, FAR_GPA,
 				   i % 2 ? SLOT_SIZE : 7 * GUEST_PAGE,

@@ -4,7 +4,8 @@
  * resize, move and replace the slots that it is made of.  No access may leave
  * the guest, and each must reach the page that is mapped there at that time.
  *
- * XVM_TORTURE_SECONDS says how long each case takes; a few seconds if unset.
+ * XVM_TORTURE_SECONDS says how long each case takes, XVM_TORTURE_BATCHES how many
+ * batches it makes at least; a few seconds if neither is set.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,17 @@ DEVICE_FIXTURE(torture);
 #define ROUNDS_GPA (GUEST_FREE + GUEST_PAGE) /* a counter for each vCPU */
 #define MAY_READ(before, after) ((uint64_t)(before) << 32 | (after))
 
+/* To the next page, and after the last, count a round and begin at 1; 4 is where it stops. */
+#define WRITE_AND_GO_ON							\
+	"mov %rax, (%rbx, %r12)\n"					\
+	"add $0x1000, %rbx\n"						\
+	"inc %rcx\n"							\
+	"cmp %r10, %rcx\n"						\
+	"jb 2b\n"							\
+	"incq (%r14)\n"							\
+	"jmp 1b\n"							\
+	"4: hlt"
+
 /*
  * r8 region, r9 table, r10 number of pages, r12 where to write in a page, r14
  * where to count rounds.  Only what the table says both before and after the access to
@@ -52,14 +64,7 @@ GUEST_ASM(reader, 64,
 	  "shr $32, %rsi\n"
 	  "cmp %eax, %esi\n"
 	  "jne 4f\n"
-	  "3: mov %rax, (%rbx, %r12)\n"
-	  "add $0x1000, %rbx\n"
-	  "inc %rcx\n"
-	  "cmp %r10, %rcx\n"
-	  "jb 2b\n"
-	  "incq (%r14)\n"
-	  "jmp 1b\n"
-	  "4: hlt");
+	  "3: " WRITE_AND_GO_ON);
 
 /*
  * The same registers.  All pages have the same value, which only ever grows.
@@ -73,14 +78,7 @@ GUEST_ASM(follower, 64,
 	  "cmp %edx, %eax\n"
 	  "jb 4f\n"
 	  "mov %eax, %edx\n"
-	  "mov %rax, (%rbx, %r12)\n"
-	  "add $0x1000, %rbx\n"
-	  "inc %rcx\n"
-	  "cmp %r10, %rcx\n"
-	  "jb 2b\n"
-	  "incq (%r14)\n"
-	  "jmp 1b\n"
-	  "4: hlt");
+	  WRITE_AND_GO_ON);
 
 /*
  * A slot: the frames [frame, frame + pages), of one of two sides.  Each frame has
@@ -99,6 +97,13 @@ struct layout {
 	int nr;
 };
 
+/* What a batch does to the slots. */
+enum kind { SPLIT, MERGE, RESIZE, MOVE, REPLACE, CUT, KINDS };
+
+static const char *const kind_names[KINDS] = {
+	"split", "merged", "resized", "moved", "with other memory", "cut anew",
+};
+
 struct region {
 	struct guest *g;
 	struct vcpu cpus[VCPUS];
@@ -108,6 +113,7 @@ struct region {
 	uint32_t generation;
 	uint64_t state; /* of the random numbers */
 	uint64_t batches;
+	uint64_t kinds[KINDS]; /* how many did what */
 };
 
 static int rnd(struct region *r, int below)
@@ -284,18 +290,19 @@ static void insert(struct layout *layout, int at, struct piece piece)
 	layout->pieces[at] = piece;
 }
 
-/* The piece at this index becomes two; its id stays with the first. */
-static void split(struct region *r, struct layout *layout, int at)
+/* The piece at this index becomes two; its id stays with the first.  False: it can't. */
+static bool split(struct region *r, struct layout *layout, int at)
 {
 	struct piece *first = &layout->pieces[at], rest = *first;
 
 	if (first->pages < 2)
-		return;
+		return false;
 	first->pages = 1 + rnd(r, first->pages - 1);
 	rest.id = unused_id(layout);
 	rest.frame += first->pages;
 	rest.pages -= first->pages;
 	insert(layout, at + 1, rest);
+	return true;
 }
 
 static bool contiguous(const struct layout *layout, int at)
@@ -307,38 +314,41 @@ static bool contiguous(const struct layout *layout, int at)
 }
 
 /* This piece and the next become one. */
-static void merge(struct layout *layout, int at)
+static bool merge(struct layout *layout, int at)
 {
 	struct piece *piece = &layout->pieces[at];
 
 	if (!contiguous(layout, at))
-		return;
+		return false;
 	piece[0].pages += piece[1].pages;
 	memmove(&piece[1], &piece[2], (--layout->nr - at - 1) * sizeof(*piece));
+	return true;
 }
 
 /* The boundary between this piece and the next goes elsewhere. */
-static void resize(struct region *r, struct layout *layout, int at)
+static bool resize(struct region *r, struct layout *layout, int at)
 {
 	struct piece *piece = &layout->pieces[at];
-	int pages;
+	int pages, before = piece->pages;
 
 	if (!contiguous(layout, at))
-		return;
+		return false;
 	pages = piece[0].pages + piece[1].pages;
 	piece[0].pages = 1 + rnd(r, pages - 1);
 	piece[1].pages = pages - piece[0].pages;
 	piece[1].frame = piece[0].frame + piece[0].pages;
+	return piece[0].pages != before;
 }
 
 /* Two pieces change places; what is between them gives way. */
-static void move(struct region *r, struct layout *layout, int at)
+static bool move(struct region *r, struct layout *layout, int at)
 {
 	int other = rnd(r, layout->nr);
 	struct piece piece = layout->pieces[at];
 
 	layout->pieces[at] = layout->pieces[other];
 	layout->pieces[other] = piece;
+	return other != at;
 }
 
 /* One slot, or many of any size, on that side. */
@@ -350,31 +360,37 @@ static void cut(struct region *r, struct layout *layout, int side, int pieces)
 		split(r, layout, rnd(r, layout->nr));
 }
 
-static void random_change(struct region *r)
+/* The kind of change that was made, or KINDS if it came to nothing. */
+static enum kind random_layout(struct region *r, struct layout *to)
 {
-	struct layout to = r->now;
-	int at = rnd(r, to.nr);
+	int at = rnd(r, to->nr);
 
 	switch (rnd(r, 16)) {
 	case 0:
-		cut(r, &to, rnd(r, 2), 1);
-		break;
+		cut(r, to, rnd(r, 2), 1);
+		return CUT;
 	case 1 ... 2:
-		move(r, &to, at);
-		break;
+		return move(r, to, at) ? MOVE : KINDS;
 	case 3 ... 5:
-		to.pieces[at].side ^= 1;
-		break;
+		to->pieces[at].side ^= 1;
+		return REPLACE;
 	case 6 ... 8:
-		merge(&to, at);
-		break;
+		return merge(to, at) ? MERGE : KINDS;
 	case 9 ... 11:
-		resize(r, &to, at);
-		break;
+		return resize(r, to, at) ? RESIZE : KINDS;
 	default:
-		split(r, &to, at);
-		break;
+		return split(r, to, at) ? SPLIT : KINDS;
 	}
+}
+
+static void random_change(struct region *r)
+{
+	struct layout to = r->now;
+	enum kind kind = random_layout(r, &to);
+
+	if (kind == KINDS)
+		return;
+	r->kinds[kind]++;
 	change_layout(r, &to, false);
 }
 
@@ -384,6 +400,7 @@ static void change_all(struct region *r)
 	struct layout to;
 
 	cut(r, &to, !r->now.pieces[0].side, 1 + rnd(r, 24));
+	r->kinds[CUT]++;
 	change_layout(r, &to, true);
 }
 
@@ -451,7 +468,10 @@ static int region_stop(struct region *r)
 	struct kvm_regs regs;
 	int i, wrong = 0;
 
-	printf("# %lu batches, rounds:", r->batches);
+	printf("# %lu batches:", r->batches);
+	for (i = 0; i < KINDS; i++)
+		printf(" %lu %s,", r->kinds[i], kind_names[i]);
+	printf(" rounds:");
 	for (i = 0; i < VCPUS; i++)
 		printf(" %lu", *rounds(r, i));
 	printf("\n");
@@ -480,18 +500,25 @@ static uint64_t seconds(void)
 	return t.tv_sec;
 }
 
+static uint64_t asked(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value ? strtoul(value, NULL, 0) : 0;
+}
+
 /* For as long as is asked for, and on until each vCPU has had its share. */
 static int torture(struct guest *g, int dev, const uint8_t *code,
 		   const uint8_t *code_end, void (*change)(struct region *r))
 {
-	const char *wanted = getenv("XVM_TORTURE_SECONDS");
-	uint64_t end = seconds() + (wanted ? strtoul(wanted, NULL, 0) :
-					     SECONDS_DEFAULT);
+	uint64_t batches = asked("XVM_TORTURE_BATCHES");
+	uint64_t wanted = asked("XVM_TORTURE_SECONDS") ?: batches ? 1 : SECONDS_DEFAULT;
+	uint64_t end = seconds() + wanted;
 	struct region r;
 	bool enough;
 
 	region_start(&r, g, dev, code, code_end);
-	while (running(&r, &enough) && (!enough || seconds() < end))
+	while (running(&r, &enough) && (!enough || seconds() < end || r.batches < batches))
 		change(&r);
 	return region_stop(&r);
 }
