@@ -16,16 +16,18 @@
 static vm_fault_t vcpu_mmap_fault(struct vm_fault *vmf)
 {
 	struct xvm_vcpu *vcpu = vmf->vma->vm_file->private_data;
-	void *addr;
+	struct page *page;
 
 	if (vmf->pgoff == 0)
-		addr = vcpu->run;
+		page = virt_to_page(vcpu->run);
 	else if (vmf->pgoff == KVM_PIO_PAGE_OFFSET)
-		addr = vcpu->pio_data;
+		page = virt_to_page(vcpu->pio_data);
 	else
+		page = xvm_dirty_ring_page(vcpu, vmf->pgoff);
+	if (!page)
 		return VM_FAULT_SIGBUS;
-	vmf->page = virt_to_page(addr);
-	get_page(vmf->page);
+	vmf->page = page;
+	get_page(page);
 	return 0;
 }
 
@@ -35,6 +37,14 @@ static const struct vm_operations_struct vcpu_vm_ops = {
 
 static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
+	struct xvm_vcpu *vcpu = file->private_data;
+	unsigned long last = vma->vm_pgoff + vma_pages(vma) - 1;
+
+	/* A copy of a ring would be of no use. */
+	if ((xvm_dirty_ring_has_page(vcpu, vma->vm_pgoff) ||
+	     xvm_dirty_ring_has_page(vcpu, last)) &&
+	    (vma->vm_flags & VM_EXEC || !(vma->vm_flags & VM_SHARED)))
+		return -EINVAL;
 	vma->vm_ops = &vcpu_vm_ops;
 	return 0;
 }
@@ -137,6 +147,7 @@ static void vcpu_free(struct xvm_vcpu *vcpu)
 {
 	memslots_del_reader(&vcpu->xvm->memslots, &vcpu->slots_reader);
 	xvm_mmu_cache_free(&vcpu->mmu_cache);
+	xvm_dirty_ring_free(vcpu);
 	free_page((unsigned long)vcpu->pio_data);
 	free_page((unsigned long)vcpu->run);
 	kfree(vcpu);
@@ -163,12 +174,13 @@ static struct xvm_vcpu *vcpu_alloc(struct xvm *xvm, unsigned int id)
 	vcpu->xvm = xvm;
 	vcpu->id = id;
 	vcpu->cpu = -1;
+	vcpu->mmu_cache.xvm = xvm;
 	mutex_init(&vcpu->mutex);
 	init_waitqueue_head(&vcpu->wait);
 	memslots_add_reader(&xvm->memslots, &vcpu->slots_reader);
 	vcpu->run = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	vcpu->pio_data = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	if (!vcpu->run || !vcpu->pio_data) {
+	if (!vcpu->run || !vcpu->pio_data || xvm_dirty_ring_alloc(vcpu)) {
 		vcpu_free(vcpu);
 		return NULL;
 	}

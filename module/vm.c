@@ -173,6 +173,9 @@ static long generic_check_extension(long ext)
 		return MEMSLOT_MAX_BATCH;
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
 		return KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET;
+	case KVM_CAP_DIRTY_LOG_RING:
+	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
+		return XVM_DIRTY_RING_MAX_SIZE;
 	case KVM_CAP_NR_MEMSLOTS:
 		return XVM_NR_SLOTS;
 	case KVM_CAP_MULTI_ADDRESS_SPACE:
@@ -201,9 +204,15 @@ static long ioctl_enable_cap(struct xvm *xvm, void __user *arg)
 
 	if (copy_from_user(&cap, arg, sizeof(cap)))
 		return -EFAULT;
-	if (cap.cap == KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2)
+	switch (cap.cap) {
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
 		return xvm_dirty_set_manual(xvm, &cap);
-	return xvm_arch_vm_enable_cap(xvm, &cap);
+	case KVM_CAP_DIRTY_LOG_RING:
+	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
+		return xvm_dirty_ring_enable(xvm, cap.args[0]);
+	default:
+		return xvm_arch_vm_enable_cap(xvm, &cap);
+	}
 }
 
 static long xvm_vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -225,6 +234,8 @@ static long xvm_vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return xvm_get_dirty_log(xvm, (void __user *)arg);
 	case KVM_CLEAR_DIRTY_LOG:
 		return xvm_clear_dirty_log(xvm, (void __user *)arg);
+	case KVM_RESET_DIRTY_RINGS:
+		return xvm_reset_dirty_rings(xvm);
 	case XVM_VERIFY:
 		return xvm_verify(xvm, (void __user *)arg);
 	case KVM_CHECK_EXTENSION:

@@ -73,6 +73,7 @@ struct xvm_vcpu {
 	struct memslot_reader slots_reader;
 	struct memslot_cache slot_cache;
 	struct xvm_mmu_cache mmu_cache;
+	struct xvm_dirty_ring dirty_ring;
 	struct xvm_stream stream;
 	struct xvm_vcpu_stat stat;
 	struct xvm_vcpu_arch arch;

@@ -46,6 +46,13 @@ static inline int xvm_follow_pfnmap(struct vm_area_struct *vma, unsigned long hv
 	return 0;
 }
 
+/* What an MMU notifier's callbacks for aging return. */
+#ifdef HAVE_MMU_NOTIFIER_YOUNG_BOOL
+#define XVM_YOUNG_RESULT	bool
+#else
+#define XVM_YOUNG_RESULT	int
+#endif
+
 static inline void xvm_vmcb_enable_npt(struct vmcb *vmcb)
 {
 #ifdef HAVE_VMCB_MISC_CTL

@@ -7,14 +7,17 @@
  * faulted, and that sets the page's bit.  The calls that take bits protect
  * those pages again: dirty_log.c.
  *
- * New leaves of a logged slot are small.  Large ones from before stay, for
- * reading; the first write splits them.
+ * New leaves of a logged slot are small.  Large ones from before are split as
+ * soon as they are protected; what there was no memory for, by the first write.
  */
 #include <linux/bitmap.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 
 #include "../xvm.h"
+
+/* Pages that are protected with the lock held once. */
+#define PROTECT_CHUNK	8192UL
 
 static size_t bitmap_bytes(const struct memslot *slot)
 {
@@ -28,7 +31,8 @@ static bool initially_set(struct xvm *xvm)
 
 int xvm_dirty_prepare(struct xvm *xvm, const struct memslot *old, struct memslot *new)
 {
-	if (!new || !(new->flags & KVM_MEM_LOG_DIRTY_PAGES) || (old && old->dirty_bitmap))
+	if (!new || !(new->flags & KVM_MEM_LOG_DIRTY_PAGES) || (old && old->dirty_bitmap) ||
+	    READ_ONCE(xvm->mmu.dirty_ring_size))
 		return 0;
 	new->dirty_bitmap = kvzalloc(bitmap_bytes(new), GFP_KERNEL_ACCOUNT);
 	if (!new->dirty_bitmap)
@@ -44,68 +48,52 @@ void xvm_dirty_free(struct memslot *slot)
 	slot->dirty_bitmap = NULL;
 }
 
-void xvm_dirty_enabled(struct xvm *xvm, const struct memslot *slot)
+bool xvm_dirty_protect(struct xvm *xvm, u64 gfn, u64 nr, const unsigned long *only)
 {
-	u64 gfn, stop, end = memslot_end_gfn(slot);
+	u64 first, stop;
 	bool any = false;
 
-	/* All is said to be dirty: each page is protected when that is cleared. */
-	if (initially_set(xvm))
-		return;
-	/* New leaves are logged already; the lock is for others to have in between. */
-	for (gfn = slot->base_gfn; gfn < end; gfn = stop) {
-		stop = min_t(u64, end, gfn + XVM_DIRTY_CHUNK);
-		write_lock(&xvm->mmu.lock);
-		any |= xvm_pgtable_wrprotect(&xvm->mmu.pgt, gfn, stop, NULL);
-		write_unlock(&xvm->mmu.lock);
+	for (first = 0; first < nr; first = stop) {
+		stop = min(nr, first + PROTECT_CHUNK);
+		if (only && find_next_bit(only, stop, first) >= stop)
+			continue;
+		read_lock(&xvm->mmu.lock);
+		any |= xvm_pgtable_wrprotect(&xvm->mmu.pgt, gfn + first, gfn + stop,
+					     only ? only + first / BITS_PER_LONG : NULL);
+		read_unlock(&xvm->mmu.lock);
 		cond_resched();
 	}
-	if (any)
-		xvm_tlb_flush_memslot(xvm, slot);
+	return any;
 }
 
-/*
- * Where the host's page is larger than the leaves, drop them: the next fault
- * brings a large one.  Returns how many pages from gfn on are done with.
- */
-static u64 drop_small_leaves(struct xvm *xvm, const struct memslot *slot, u64 gfn)
+void xvm_dirty_enabled(struct xvm *xvm, const struct memslot *slot)
 {
-	unsigned int level, present = 0;
-	struct xvm_host_entry host;
-	u64 first, pages;
+	u64 gfn = slot->base_gfn, end = memslot_end_gfn(slot);
 
-	xvm_hostmap_entry(memslot_gfn_to_hva(slot, gfn), &host);
-	level = min(host.level, xvm_slot_max_level(slot, gfn));
-	pages = xvm_level_pages(max(level, 2U));
-	first = gfn & ~(pages - 1);
-	if (level > 1) {
-		xvm_pgtable_lookup(&xvm->mmu.pgt, first, &present);
-		if (present < level)
-			xvm_mmu_zap_range(xvm, first, first + pages);
-	}
-	return first + pages - gfn;
+	/* All is said to be dirty: pages are split and protected when that is cleared. */
+	if (initially_set(xvm))
+		return;
+	/* The freeze is over: every fault since then has seen that the slot is logged. */
+	if (xvm_dirty_protect(xvm, gfn, slot->npages, NULL))
+		xvm_tlb_flush_memslot(xvm, slot);
+	/* Last: the parts of a large leaf that is protected are so by themselves. */
+	xvm_mmu_split(xvm, gfn, end);
 }
 
 void xvm_dirty_disabled(struct xvm *xvm, const struct memslot *slot)
 {
-	u64 gfn = slot->base_gfn, end = memslot_end_gfn(slot);
-
-	while (gfn < end) {
-		u64 stop = min_t(u64, end, gfn + XVM_DIRTY_CHUNK);
-
-		write_lock(&xvm->mmu.lock);
-		while (gfn < stop)
-			gfn += drop_small_leaves(xvm, slot, gfn);
-		xvm_mmu_zap_flush(xvm);
-		write_unlock(&xvm->mmu.lock);
-		xvm_mmu_zap_throttle(xvm);
-		cond_resched();
-	}
+	xvm_mmu_collapse(xvm, slot);
 }
 
-void xvm_dirty_mark(const struct memslot *slot, u64 gfn)
+void xvm_dirty_mark(struct xvm_vcpu *vcpu, const struct memslot *slot, u64 gfn)
 {
 	unsigned long *bitmap = READ_ONCE(slot->dirty_bitmap);
+
+	if (vcpu->dirty_ring.gfns) {
+		if (slot->flags & KVM_MEM_LOG_DIRTY_PAGES)
+			xvm_dirty_ring_push(vcpu, slot, gfn);
+		return;
+	}
 
 	/* Not only if it is clear: the write before must not be seen after a test of the bit. */
 	if (bitmap)

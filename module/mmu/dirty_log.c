@@ -29,65 +29,59 @@ int xvm_dirty_set_manual(struct xvm *xvm, const struct kvm_enable_cap *cap)
 	return 0;
 }
 
-/* Protect the pages of [first, first + nr) that bits names.  True: flush. */
-static bool protect(struct xvm *xvm, const struct memslot *slot, u64 first, unsigned long nr,
-		    const unsigned long *bits)
+/*
+ * Protect the pages of [first, first + nr) whose bits were taken.  A fault that
+ * had set its bit before that may not have mapped its page yet: let it.  Those
+ * that come later set theirs anew.
+ */
+static void protect(struct xvm *xvm, const struct memslot *slot, u64 first, u64 nr,
+		    const unsigned long *taken)
 {
-	u64 gfn = slot->base_gfn + first;
-	bool flush;
-
 	write_lock(&xvm->mmu.lock);
-	flush = xvm_pgtable_wrprotect(&xvm->mmu.pgt, gfn, gfn + nr, bits);
 	write_unlock(&xvm->mmu.lock);
-	return flush;
+	/* A large leaf may reach beyond what was asked for, not beyond the slot. */
+	if (xvm_dirty_protect(xvm, slot->base_gfn + first, nr, taken))
+		xvm_tlb_flush_memslot(xvm, slot);
 }
 
-/* Take all bits of [first, first + nr) into buf. */
-static bool take_chunk(struct xvm *xvm, struct memslot *slot, u64 first, unsigned long nr,
-		       unsigned long *buf)
+/* Take all bits into buf.  True: there were some. */
+static bool take_bits(struct memslot *slot, unsigned long *buf)
 {
-	unsigned long *bitmap = slot->dirty_bitmap + first / BITS_PER_LONG;
+	unsigned long *bitmap = slot->dirty_bitmap;
 	unsigned long i, any = 0;
 
-	for (i = 0; i < BITS_TO_LONGS(nr); i++) {
+	for (i = 0; i < BITS_TO_LONGS(slot->npages); i++) {
 		buf[i] = READ_ONCE(bitmap[i]) ? xchg(&bitmap[i], 0) : 0;
 		any |= buf[i];
 	}
-	return any && protect(xvm, slot, first, nr, buf);
+	return any;
 }
 
 /* What user space could not be told is still dirty. */
-static void give_back(struct memslot *slot, u64 first, unsigned long nr, const unsigned long *buf)
+static void give_back(struct memslot *slot, const unsigned long *buf)
 {
 	unsigned long bit;
 
-	for_each_set_bit(bit, buf, nr)
-		set_bit(first + bit, slot->dirty_bitmap);
+	for_each_set_bit(bit, buf, slot->npages)
+		set_bit(bit, slot->dirty_bitmap);
 }
 
 static int copy_log(struct xvm *xvm, struct memslot *slot, void __user *out)
 {
-	unsigned long *buf = (unsigned long *)__get_free_page(GFP_KERNEL_ACCOUNT);
-	bool flush = false;
+	size_t bytes = BITS_TO_LONGS(slot->npages) * sizeof(long);
+	unsigned long *buf = kvmalloc(bytes, GFP_KERNEL_ACCOUNT);
 	int err = 0;
-	u64 first;
 
+	/* All of it first: user space learns of every page that was taken, or none was. */
 	if (!buf)
 		return -ENOMEM;
-	for (first = 0; first < slot->npages && !err; first += XVM_DIRTY_CHUNK) {
-		unsigned long nr = min_t(u64, slot->npages - first, XVM_DIRTY_CHUNK);
-
-		flush |= take_chunk(xvm, slot, first, nr, buf);
-		if (copy_to_user(out + first / BITS_PER_BYTE, buf,
-				 BITS_TO_LONGS(nr) * sizeof(long))) {
-			give_back(slot, first, nr, buf);
-			err = -EFAULT;
-		}
-		cond_resched();
+	if (take_bits(slot, buf))
+		protect(xvm, slot, 0, slot->npages, buf);
+	if (copy_to_user(out, buf, bytes)) {
+		give_back(slot, buf);
+		err = -EFAULT;
 	}
-	if (flush)
-		xvm_tlb_flush_memslot(xvm, slot);
-	free_page((unsigned long)buf);
+	kvfree(buf);
 	return err;
 }
 
@@ -119,6 +113,9 @@ long xvm_get_dirty_log(struct xvm *xvm, const struct kvm_dirty_log __user *arg)
 	if (log.slot >> 16 >= MEMSLOT_MAX_SPACES)
 		return -EINVAL;
 
+	if (READ_ONCE(xvm->mmu.dirty_ring_size))
+		return -ENXIO;
+
 	mutex_lock(&xvm->memslots.lock);
 	slot = logged_slot(xvm, log.slot);
 	if (slot)
@@ -129,27 +126,25 @@ long xvm_get_dirty_log(struct xvm *xvm, const struct kvm_dirty_log __user *arg)
 	return ret;
 }
 
-/* Clear the bits of [first, first + nr) that mask names, and leave in it those that were set. */
-static bool clear_chunk(struct xvm *xvm, struct memslot *slot, u64 first, unsigned long nr,
-			unsigned long *mask)
+/* Clear the bits from first on that mask names, and leave in it those that were set. */
+static bool clear_bits(struct memslot *slot, u64 first, unsigned long words, unsigned long *mask)
 {
 	atomic_long_t *bitmap = (atomic_long_t *)slot->dirty_bitmap + first / BITS_PER_LONG;
 	unsigned long i, any = 0;
 
-	for (i = 0; i < BITS_TO_LONGS(nr); i++) {
+	for (i = 0; i < words; i++) {
 		if (mask[i])
 			mask[i] &= atomic_long_fetch_andnot(mask[i], &bitmap[i]);
 		any |= mask[i];
 	}
-	return any && protect(xvm, slot, first, nr, mask);
+	return any;
 }
 
 static int clear_log(struct xvm *xvm, struct memslot *slot, const struct kvm_clear_dirty_log *log)
 {
 	size_t bytes = BITS_TO_LONGS(log->num_pages) * sizeof(long);
+	u64 gfn = slot->base_gfn + log->first_page;
 	unsigned long *mask;
-	bool flush = false;
-	u64 done;
 
 	/* Whole words, but for the slot's last. */
 	if (log->first_page > slot->npages || log->num_pages > slot->npages - log->first_page ||
@@ -166,15 +161,11 @@ static int clear_log(struct xvm *xvm, struct memslot *slot, const struct kvm_cle
 		kvfree(mask);
 		return -EFAULT;
 	}
-	for (done = 0; done < log->num_pages; done += XVM_DIRTY_CHUNK) {
-		flush |= clear_chunk(xvm, slot, log->first_page + done,
-				     min_t(u64, log->num_pages - done, XVM_DIRTY_CHUNK),
-				     mask + done / BITS_PER_LONG);
-		cond_resched();
+	if (clear_bits(slot, log->first_page, BITS_TO_LONGS(log->num_pages), mask)) {
+		/* First: of a large leaf that was all dirty, some may stay so. */
+		xvm_mmu_split(xvm, gfn, gfn + log->num_pages);
+		protect(xvm, slot, log->first_page, log->num_pages, mask);
 	}
-	if (flush)
-		xvm_tlb_flush_range(xvm, slot->base_gfn + log->first_page,
-				    slot->base_gfn + log->first_page + log->num_pages);
 	kvfree(mask);
 	return 0;
 }
@@ -191,6 +182,9 @@ long xvm_clear_dirty_log(struct xvm *xvm, const struct kvm_clear_dirty_log __use
 		log.dirty_bitmap = compat_ptr((uintptr_t)log.dirty_bitmap);
 	if (log.slot >> 16 >= MEMSLOT_MAX_SPACES || log.first_page % BITS_PER_LONG)
 		return -EINVAL;
+
+	if (READ_ONCE(xvm->mmu.dirty_ring_size))
+		return -ENXIO;
 
 	mutex_lock(&xvm->memslots.lock);
 	slot = logged_slot(xvm, log.slot);

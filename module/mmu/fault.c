@@ -58,12 +58,17 @@ static unsigned int choose_level(const struct fault *fault, const struct xvm_hos
 static u64 make_leaf(const struct fault *fault, const struct xvm_hostmap *map, unsigned int level)
 {
 	u64 pfn = map->pfn & ~(xvm_level_pages(level) - 1);
-	u64 pte = pfn << PAGE_SHIFT | XVM_PTE_PRESENT | XVM_PTE_USER | XVM_PTE_ACCESSED;
+	u64 pte = pfn << PAGE_SHIFT | XVM_PTE_PRESENT | XVM_PTE_USER;
 
+	if (!fault->unasked)
+		pte |= XVM_PTE_ACCESSED;
 	if (level > 1)
 		pte |= XVM_PTE_HUGE;
-	if (map->writable && fault->slot_writable && (fault->write || !fault->logged))
-		pte |= XVM_PTE_WRITE;
+	if (map->writable && fault->slot_writable) {
+		pte |= XVM_PTE_MAY_WRITE;
+		if (fault->write || !fault->logged)
+			pte |= XVM_PTE_WRITE;
+	}
 	if (fault->write)
 		pte |= XVM_PTE_DIRTY;
 	return pte;
@@ -109,7 +114,7 @@ static void mark_dirty(struct xvm_vcpu *vcpu, const struct fault *fault)
 	memslots_read_lock(slots, &vcpu->slots_reader);
 	slot = memslot_by_gfn_cached(memslots_active(slots, 0), fault->gfn, &vcpu->slot_cache);
 	if (slot)
-		xvm_dirty_mark(slot, fault->gfn);
+		xvm_dirty_mark(vcpu, slot, fault->gfn);
 	memslots_read_unlock(slots, &vcpu->slots_reader);
 }
 
@@ -129,10 +134,12 @@ static int map_leaf(struct xvm_vcpu *vcpu, struct fault *fault, const struct xvm
 	u64 pages = xvm_level_pages(level);
 	u64 gfn = fault->gfn & ~(pages - 1);
 	u64 pte = make_leaf(fault, map, level);
+	bool logs = fault->write && fault->logged;
 
-	if (fault->write && fault->logged)
+	/* A bit comes before what protects its page; an entry of a ring is true at once. */
+	if (logs && !vcpu->dirty_ring.gfns)
 		mark_dirty(vcpu, fault);
-	switch (xvm_pgtable_map(&xvm->mmu.pgt, gfn, level, pte, vcpu)) {
+	switch (xvm_pgtable_map(&xvm->mmu.pgt, gfn, level, pte, &vcpu->mmu_cache)) {
 	case XVM_MAP_NEW:
 		xvm_mmu_count_leaves(xvm, level, 1);
 		if (fault->unasked)
@@ -145,6 +152,8 @@ static int map_leaf(struct xvm_vcpu *vcpu, struct fault *fault, const struct xvm
 		vcpu->stat.pf_fixed++;
 		break;
 	case XVM_MAP_SAME:
+		/* Whoever made it writable has logged it. */
+		logs = false;
 		vcpu->stat.pf_spurious++;
 		break;
 	case XVM_MAP_REPLACED:
@@ -157,6 +166,8 @@ static int map_leaf(struct xvm_vcpu *vcpu, struct fault *fault, const struct xvm
 	case XVM_MAP_BLOCKED:
 		return -EBUSY;
 	}
+	if (logs && vcpu->dirty_ring.gfns)
+		mark_dirty(vcpu, fault);
 	trace_xvm_map(vcpu, gfn, level, pte);
 	/*
 	 * The guest may write it at any time from now on.  Under the lock: who
@@ -210,6 +221,28 @@ static int install(struct xvm_vcpu *vcpu, struct fault *fault, const struct xvm_
 	return ret;
 }
 
+/*
+ * A write to a page that is mapped, and protected for the log's sake alone: it
+ * needs nothing from the host, which would have told of any change.
+ */
+static bool fix_protected(struct xvm_vcpu *vcpu, struct fault *fault)
+{
+	struct xvm *xvm = vcpu->xvm;
+	struct xvm_hostmap map = { .writable = true };
+	bool fixed = false;
+	unsigned int level;
+	u64 pte;
+
+	read_lock(&xvm->mmu.lock);
+	pte = xvm_pgtable_lookup(&xvm->mmu.pgt, fault->gfn, &level);
+	if (pte & XVM_PTE_MAY_WRITE && !stale(xvm, fault, level)) {
+		map.pfn = xvm_pte_pfn(pte) + (fault->gfn & (xvm_level_pages(level) - 1));
+		fixed = map_leaf(vcpu, fault, &map, 1) == XVM_FAULT_FIXED;
+	}
+	read_unlock(&xvm->mmu.lock);
+	return fixed;
+}
+
 enum xvm_fault_result xvm_mmu_fault_fast(struct xvm_vcpu *vcpu, u64 gpa, u32 access)
 {
 	struct fault fault = {
@@ -222,12 +255,14 @@ enum xvm_fault_result xvm_mmu_fault_fast(struct xvm_vcpu *vcpu, u64 gpa, u32 acc
 	ret = find_slot(vcpu, &fault);
 	if (ret != XVM_FAULT_FIXED)
 		return ret;
-	if (xvm_hostmap_fast(fault.hva, fault.write, &map))
-		return XVM_FAULT_SLOW;
-	ret = install(vcpu, &fault, &map);
-	xvm_hostmap_put(&map);
-	if (ret != XVM_FAULT_FIXED)
-		return XVM_FAULT_SLOW;
+	if (!fault.write || !fault.logged || !fix_protected(vcpu, &fault)) {
+		if (xvm_hostmap_fast(fault.hva, fault.write, &map))
+			return XVM_FAULT_SLOW;
+		ret = install(vcpu, &fault, &map);
+		xvm_hostmap_put(&map);
+		if (ret != XVM_FAULT_FIXED)
+			return XVM_FAULT_SLOW;
+	}
 	trace_xvm_fault(vcpu, gpa, access, ret);
 	return ret;
 }
@@ -241,7 +276,7 @@ bool xvm_mmu_map_unasked(struct xvm_vcpu *vcpu, u64 gfn)
 	if (find_slot(vcpu, &fault) != XVM_FAULT_FIXED || !fault.around.writable ||
 	    xvm_hostmap_nowait(fault.hva, &map))
 		return false;
-	xvm_mmu_cache_topup(&vcpu->mmu_cache);
+	xvm_mmu_cache_topup(&vcpu->mmu_cache, XVM_FAULT_TABLES);
 	ret = install(vcpu, &fault, &map);
 	xvm_hostmap_put(&map);
 	return ret == XVM_FAULT_FIXED;
@@ -256,7 +291,7 @@ static int fault_slow(struct xvm_vcpu *vcpu, u64 gpa, u32 access)
 	struct xvm_hostmap map;
 	int ret;
 
-	xvm_mmu_cache_topup(&vcpu->mmu_cache);
+	xvm_mmu_cache_topup(&vcpu->mmu_cache, XVM_FAULT_TABLES);
 	do {
 		ret = find_slot(vcpu, &fault);
 		if (ret != XVM_FAULT_FIXED)

@@ -28,10 +28,16 @@ struct memslots;
 struct memslot_ops;
 struct kvm_pre_fault_memory;
 
-/* Table pages a fault may need (all levels but the root): topped up where sleeping is allowed. */
-#define XVM_MMU_CACHE_PAGES	4
+/*
+ * Table pages at hand where nothing may sleep, topped up before.  The ctx of
+ * operations on a VM's tables that make some.
+ */
+#define XVM_MMU_CACHE_PAGES	32
+/* A fault may need all levels but the root. */
+#define XVM_FAULT_TABLES	4
 
 struct xvm_mmu_cache {
+	struct xvm *xvm;
 	unsigned int nr;
 	void *pages[XVM_MMU_CACHE_PAGES];
 };
@@ -70,6 +76,7 @@ struct xvm_mmu {
 	atomic64_t tlb_gen;
 
 	u64 dirty_manual;		/* KVM_DIRTY_LOG_*; what user space asked for */
+	u32 dirty_ring_size;		/* of each vCPU, in bytes; 0: bitmaps; set once, first */
 
 	/* Detached tables on their way back to the kernel; see tdp.c. */
 	struct xvm_zap_queue zapped;
@@ -104,7 +111,8 @@ void xvm_mmu_zap_flush(struct xvm *xvm);
 void xvm_mmu_zap_throttle(struct xvm *xvm);
 /* Count nr leaves of a level that came, or went. */
 void xvm_mmu_count_leaves(struct xvm *xvm, unsigned int level, s64 nr);
-void xvm_mmu_cache_topup(struct xvm_mmu_cache *cache);
+/* May sleep.  Fewer than nr are there if there is no memory. */
+void xvm_mmu_cache_topup(struct xvm_mmu_cache *cache, unsigned int nr);
 void xvm_mmu_cache_free(struct xvm_mmu_cache *cache);
 
 /* fault.c */
@@ -161,20 +169,55 @@ bool xvm_mmu_retry(struct xvm *xvm, unsigned long seq, u64 gfn, unsigned long hv
 int xvm_mmu_notifier_register(struct xvm *xvm);
 void xvm_mmu_notifier_unregister(struct xvm *xvm);
 
-/* dirty.c */
-/* Bits that are taken, and protected, with the lock held once. */
-#define XVM_DIRTY_CHUNK		(PAGE_SIZE * BITS_PER_BYTE)
+/* resize.c; memslots.lock is held, mmu.lock not, may sleep */
+/* Make all leaves of a range small, as far as there is memory. */
+void xvm_mmu_split(struct xvm *xvm, u64 start_gfn, u64 end_gfn);
+/* Make a slot's leaves as large as the host's pages; the slot must allow it. */
+void xvm_mmu_collapse(struct xvm *xvm, const struct memslot *slot);
 
+/* age.c: [no sleep] has a guest used any of the memory at [start, end) of user space? */
+bool xvm_mmu_test_young(struct xvm *xvm, unsigned long start, unsigned long end);
+/* From now on: what it has used before doesn't count any more. */
+bool xvm_mmu_clear_young(struct xvm *xvm, unsigned long start, unsigned long end);
+bool xvm_mmu_clear_flush_young(struct xvm *xvm, unsigned long start, unsigned long end);
+
+/* dirty.c */
 int xvm_dirty_prepare(struct xvm *xvm, const struct memslot *old, struct memslot *new);
 void xvm_dirty_free(struct memslot *slot);
 void xvm_dirty_enabled(struct xvm *xvm, const struct memslot *slot);	/* just published */
 void xvm_dirty_disabled(struct xvm *xvm, const struct memslot *slot);	/* likewise */
-void xvm_dirty_mark(const struct memslot *slot, u64 gfn);	/* in a read section */
+/* In a read section, by the vCPU's thread: it has written, or may write from now on. */
+void xvm_dirty_mark(struct xvm_vcpu *vcpu, const struct memslot *slot, u64 gfn);
+/*
+ * May sleep.  Take write permission from the nr pages from gfn on, of those that
+ * only names if it isn't NULL.  True: a flush is due.
+ */
+bool xvm_dirty_protect(struct xvm *xvm, u64 gfn, u64 nr, const unsigned long *only);
 
 /* dirty_log.c: ioctls */
 int xvm_dirty_set_manual(struct xvm *xvm, const struct kvm_enable_cap *cap);
 long xvm_get_dirty_log(struct xvm *xvm, const struct kvm_dirty_log __user *arg);
 long xvm_clear_dirty_log(struct xvm *xvm, const struct kvm_clear_dirty_log __user *arg);
+
+/* dirty_ring.c */
+#define XVM_DIRTY_RING_MAX_SIZE	(65536 * sizeof(struct kvm_dirty_gfn))
+
+struct xvm_dirty_ring {
+	struct kvm_dirty_gfn *gfns;	/* shared with user space; NULL: there is none */
+	u32 pushed;			/* entries ever; the vCPU's thread */
+	u32 reset;			/* taken back; memslots.lock */
+};
+
+int xvm_dirty_ring_enable(struct xvm *xvm, u32 size);
+long xvm_reset_dirty_rings(struct xvm *xvm);		/* how many entries, or -errno */
+int xvm_dirty_ring_alloc(struct xvm_vcpu *vcpu);	/* if the VM uses rings */
+void xvm_dirty_ring_free(struct xvm_vcpu *vcpu);
+/* Of the vCPU's mapping: NULL where no ring is. */
+bool xvm_dirty_ring_has_page(struct xvm_vcpu *vcpu, unsigned long pgoff);
+struct page *xvm_dirty_ring_page(struct xvm_vcpu *vcpu, unsigned long pgoff);
+/* The vCPU's thread: must it stop for user space to make room? */
+bool xvm_dirty_ring_full(const struct xvm_vcpu *vcpu);
+void xvm_dirty_ring_push(struct xvm_vcpu *vcpu, const struct memslot *slot, u64 gfn);
 
 /* hostmap.c: hva to pfn */
 struct xvm_hostmap {
@@ -213,6 +256,8 @@ void xvm_hostmap_scan(unsigned long hva, unsigned int nr, u64 *present, u64 *wri
  */
 void xvm_tlb_flush_vm(struct xvm *xvm);
 void xvm_tlb_flush_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn);
+/* Not now: each vCPU flushes when it enters the next time. */
+void xvm_tlb_flush_later(struct xvm *xvm);
 void xvm_tlb_flush_memslot(struct xvm *xvm, const struct memslot *slot);
 /* Lock held for writing.  Flushes that may wait for the end of a walk, or of several, and that. */
 void xvm_tlb_defer(struct xvm *xvm, u64 start_gfn, u64 end_gfn);

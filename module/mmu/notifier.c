@@ -12,6 +12,7 @@
  */
 #include <linux/mmu_notifier.h>
 
+#include "../compat/compat.h"
 #include "../xvm.h"
 
 bool xvm_mmu_retry(struct xvm *xvm, unsigned long seq, u64 gfn, unsigned long hva, u64 pages)
@@ -92,9 +93,30 @@ static void release(struct mmu_notifier *mn, struct mm_struct *mm)
 	write_unlock(&xvm->mmu.lock);
 }
 
+static XVM_YOUNG_RESULT clear_flush_young(struct mmu_notifier *mn, struct mm_struct *mm,
+					  unsigned long start, unsigned long end)
+{
+	return xvm_mmu_clear_flush_young(container_of(mn, struct xvm, mmu.notifier), start, end);
+}
+
+static XVM_YOUNG_RESULT clear_young(struct mmu_notifier *mn, struct mm_struct *mm,
+				    unsigned long start, unsigned long end)
+{
+	return xvm_mmu_clear_young(container_of(mn, struct xvm, mmu.notifier), start, end);
+}
+
+static XVM_YOUNG_RESULT test_young(struct mmu_notifier *mn, struct mm_struct *mm,
+				   unsigned long address)
+{
+	return xvm_mmu_test_young(container_of(mn, struct xvm, mmu.notifier), address, address + 1);
+}
+
 static const struct mmu_notifier_ops notifier_ops = {
 	.invalidate_range_start = invalidate_start,
 	.invalidate_range_end = invalidate_end,
+	.clear_flush_young = clear_flush_young,
+	.clear_young = clear_young,
+	.test_young = test_young,
 	.release = release,
 };
 

@@ -30,15 +30,18 @@ static bool walk_table(struct xvm_pgtable *pgt, struct xvm_walk *walk, u64 *tabl
 		gfn += i * step;
 	}
 	for (; i < XVM_PGT_ENTRIES && gfn < walk->end; i++, gfn += step) {
-		u64 val = READ_ONCE(table[i]);
-		enum xvm_walk_visit why;
 		enum xvm_walk_answer answer = XVM_WALK_ON;
-
+		enum xvm_walk_visit why;
+		u64 val;
+again:
+		val = READ_ONCE(table[i]);
 		if (!(val & XVM_PTE_PRESENT))
 			continue;
 		why = xvm_pte_is_leaf(val, level) ? XVM_WALK_LEAF : XVM_WALK_TABLE;
 		if (walk->visits & why)
 			answer = walk->visit(walk, &table[i], val, gfn, level, why);
+		if (answer == XVM_WALK_AGAIN)
+			goto again;
 		if (answer == XVM_WALK_STOP)
 			return true;
 		if (why == XVM_WALK_TABLE && answer == XVM_WALK_ON &&
@@ -72,6 +75,39 @@ u64 xvm_pgtable_lookup(struct xvm_pgtable *pgt, u64 gfn, unsigned int *level)
 	return 0;
 }
 
+struct next {
+	u64 pte;
+	u64 gfn;
+	unsigned int level;
+};
+
+static enum xvm_walk_answer next_visit(struct xvm_walk *walk, u64 *pte, u64 val, u64 gfn,
+				       unsigned int level, enum xvm_walk_visit why)
+{
+	struct next *next = walk->ctx;
+
+	*next = (struct next) { .pte = val, .gfn = gfn, .level = level };
+	return XVM_WALK_STOP;
+}
+
+u64 xvm_pgtable_next(struct xvm_pgtable *pgt, u64 *gfn, u64 end, unsigned int *level)
+{
+	struct next next = {};
+	struct xvm_walk walk = {
+		.visit = next_visit,
+		.visits = XVM_WALK_LEAF,
+		.start = *gfn,
+		.end = end,
+		.ctx = &next,
+	};
+
+	if (xvm_pgtable_walk(pgt, &walk)) {
+		*gfn = next.gfn;
+		*level = next.level;
+	}
+	return next.pte;
+}
+
 /* Make table say what the leaf of this level does; a leaf of 0 is none. */
 static void fill_table(u64 *table, u64 leaf, unsigned int level)
 {
@@ -84,7 +120,7 @@ static void fill_table(u64 *table, u64 leaf, unsigned int level)
 		table[i] = leaf + i * step;
 }
 
-/* The table below *ptep, made if it is missing, or of the leaf there.  NULL: none could be had. */
+/* The table below *ptep, made if it is missing, or of the leaf there.  NULL: none to be had. */
 static u64 *get_child(struct xvm_pgtable *pgt, u64 *ptep, unsigned int level, void *ctx)
 {
 	u64 pte = READ_ONCE(*ptep);
@@ -125,7 +161,7 @@ static u64 *get_child(struct xvm_pgtable *pgt, u64 *ptep, unsigned int level, vo
 enum xvm_map_result xvm_pgtable_map(struct xvm_pgtable *pgt, u64 gfn, unsigned int level, u64 pte,
 				    void *ctx)
 {
-	const u64 rights = XVM_PTE_WRITE | XVM_PTE_ACCESSED | XVM_PTE_DIRTY;
+	const u64 rights = XVM_PTE_WRITE | XVM_PTE_MAY_WRITE | XVM_PTE_ACCESSED | XVM_PTE_DIRTY;
 	u64 *table = pgt->root;
 	u64 *ptep, old, want;
 	unsigned int l;
@@ -247,52 +283,135 @@ bool xvm_pgtable_unmap(struct xvm_pgtable *pgt, u64 start, u64 end, void *ctx,
 	return unmap.any;
 }
 
+struct split {
+	struct xvm_pgtable *pgt;
+	void *ctx;
+	u64 done;
+};
+
+static enum xvm_walk_answer split_visit(struct xvm_walk *walk, u64 *pte, u64 val, u64 gfn,
+					unsigned int level, enum xvm_walk_visit why)
+{
+	struct split *split = walk->ctx;
+
+	/* There is nothing to split in a table of the lowest level. */
+	if (why == XVM_WALK_TABLE)
+		return level == 2 ? XVM_WALK_SKIP : XVM_WALK_ON;
+	if (level == 1 || get_child(split->pgt, pte, level, split->ctx))
+		return level == 1 ? XVM_WALK_ON : XVM_WALK_AGAIN;
+	split->done = gfn;
+	return XVM_WALK_STOP;
+}
+
+u64 xvm_pgtable_split(struct xvm_pgtable *pgt, u64 start, u64 end, void *ctx)
+{
+	struct split split = { .pgt = pgt, .ctx = ctx, .done = end };
+	struct xvm_walk walk = {
+		.visit = split_visit,
+		.visits = XVM_WALK_LEAF | XVM_WALK_TABLE,
+		.start = start,
+		.end = end,
+		.ctx = &split,
+	};
+
+	xvm_pgtable_walk(pgt, &walk);
+	return split.done;
+}
+
+/* What a walk is about of the 512 pages from gfn on. */
+static u64 part_first(const struct xvm_walk *walk, u64 gfn)
+{
+	return gfn > walk->start ? gfn : walk->start;
+}
+
+static u64 part_end(const struct xvm_walk *walk, u64 gfn, unsigned int level)
+{
+	u64 end = gfn + xvm_level_pages(level);
+
+	return end < walk->end ? end : walk->end;
+}
+
+/* The first bit that is set in [from, end), or end. */
+static u64 next_bit(const unsigned long *bits, u64 from, u64 end)
+{
+	const unsigned int width = 8 * sizeof(*bits);
+
+	while (from < end) {
+		unsigned long word = bits[from / width] >> (from % width);
+
+		if (word) {
+			from += __builtin_ctzl(word);
+			return from < end ? from : end;
+		}
+		from = (from | (width - 1)) + 1;
+	}
+	return end;
+}
+
+/* Take bits from an entry that can only be a leaf.  True: it had some of them. */
+static bool take_bits(u64 *pte, u64 bits)
+{
+	u64 old, val = READ_ONCE(*pte);
+
+	/* The CPU may be setting A or D in it, a fault W: none of that may be lost. */
+	while ((val & XVM_PTE_PRESENT) && (val & bits)) {
+		old = cmpxchg64(pte, val, val & ~bits);
+		if (old == val)
+			return true;
+		val = old;
+	}
+	return false;
+}
+
 struct wrprotect {
+	struct xvm_pgtable *pgt;
 	const unsigned long *only;
 	bool any;
 };
 
-/* Is a bit set in [first, end)? */
-static bool wanted(const unsigned long *only, u64 first, u64 end)
+/* No call for each leaf, and none is looked at without its bit. */
+static void wrprotect_small(struct xvm_walk *walk, u64 *table, u64 gfn)
 {
-	const unsigned int bits = 8 * sizeof(*only);
+	u64 at = part_first(walk, gfn), end = part_end(walk, gfn, 2);
+	struct wrprotect *wp = walk->ctx;
 
-	for (; first < end; first++)
-		if (only[first / bits] >> (first % bits) & 1)
-			return true;
-	return false;
+	for (;; at++) {
+		if (wp->only)
+			at = walk->start + next_bit(wp->only, at - walk->start, end - walk->start);
+		if (at >= end)
+			return;
+		wp->any |= take_bits(&table[pgt_index(at, 1)], XVM_PTE_WRITE);
+	}
 }
 
 static enum xvm_walk_answer wrprotect_visit(struct xvm_walk *walk, u64 *pte, u64 val, u64 gfn,
 					    unsigned int level, enum xvm_walk_visit why)
 {
 	struct wrprotect *wp = walk->ctx;
-	u64 end = gfn + xvm_level_pages(level);
+	u64 first = part_first(walk, gfn) - walk->start;
+	u64 end = part_end(walk, gfn, level) - walk->start;
 
-	if (!(val & XVM_PTE_WRITE))
-		return XVM_WALK_ON;
-	/* A large leaf may begin before the range and end after it. */
-	if (wp->only && !wanted(wp->only, (gfn > walk->start ? gfn : walk->start) - walk->start,
-				(end < walk->end ? end : walk->end) - walk->start))
-		return XVM_WALK_ON;
-	/* The CPU may be setting A or D in it: none of that may be lost. */
-	for (;;) {
-		u64 old = cmpxchg64(pte, val, val & ~XVM_PTE_WRITE);
-
-		if (old == val)
-			break;
-		val = old;
+	if (why == XVM_WALK_TABLE) {
+		if (level > 2)
+			return XVM_WALK_ON;
+		wrprotect_small(walk, pgt_child(wp->pgt, val), gfn);
+		return XVM_WALK_SKIP;
 	}
+	if (!(val & XVM_PTE_WRITE) || (wp->only && next_bit(wp->only, first, end) == end))
+		return XVM_WALK_ON;
+	/* The CPU may have set A or D, or a write have split it. */
+	if (cmpxchg64(pte, val, val & ~XVM_PTE_WRITE) != val)
+		return XVM_WALK_AGAIN;
 	wp->any = true;
 	return XVM_WALK_ON;
 }
 
 bool xvm_pgtable_wrprotect(struct xvm_pgtable *pgt, u64 start, u64 end, const unsigned long *only)
 {
-	struct wrprotect wp = { .only = only };
+	struct wrprotect wp = { .pgt = pgt, .only = only };
 	struct xvm_walk walk = {
 		.visit = wrprotect_visit,
-		.visits = XVM_WALK_LEAF,
+		.visits = XVM_WALK_LEAF | XVM_WALK_TABLE,
 		.start = start,
 		.end = end,
 		.ctx = &wp,
@@ -300,6 +419,61 @@ bool xvm_pgtable_wrprotect(struct xvm_pgtable *pgt, u64 start, u64 end, const un
 
 	xvm_pgtable_walk(pgt, &walk);
 	return wp.any;
+}
+
+struct age {
+	struct xvm_pgtable *pgt;
+	bool clear;
+	bool young;
+};
+
+/* True: it was young. */
+static bool age_small(struct xvm_walk *walk, u64 *table, u64 gfn)
+{
+	u64 at = part_first(walk, gfn), end = part_end(walk, gfn, 2);
+	struct age *age = walk->ctx;
+	bool young = false;
+
+	for (; at < end && (age->clear || !young); at++) {
+		u64 *pte = &table[pgt_index(at, 1)];
+
+		young |= age->clear ? take_bits(pte, XVM_PTE_ACCESSED) :
+				      READ_ONCE(*pte) & XVM_PTE_ACCESSED;
+	}
+	return young;
+}
+
+static enum xvm_walk_answer age_visit(struct xvm_walk *walk, u64 *pte, u64 val, u64 gfn,
+				      unsigned int level, enum xvm_walk_visit why)
+{
+	struct age *age = walk->ctx;
+
+	/* A link's own bit says nothing: it is set when the link is made. */
+	if (why == XVM_WALK_TABLE && level > 2)
+		return XVM_WALK_ON;
+	if (why == XVM_WALK_TABLE) {
+		age->young |= age_small(walk, pgt_child(age->pgt, val), gfn);
+	} else if (val & XVM_PTE_ACCESSED) {
+		if (age->clear && cmpxchg64(pte, val, val & ~XVM_PTE_ACCESSED) != val)
+			return XVM_WALK_AGAIN;
+		age->young = true;
+	}
+	return age->young && !age->clear ? XVM_WALK_STOP : XVM_WALK_SKIP;
+}
+
+bool xvm_pgtable_age(struct xvm_pgtable *pgt, u64 start, u64 end, bool clear)
+{
+	struct age age = { .pgt = pgt, .clear = clear };
+	struct xvm_walk walk = {
+		.visit = age_visit,
+		.visits = XVM_WALK_LEAF | XVM_WALK_TABLE,
+		.start = start,
+		.end = end,
+		.ctx = &age,
+	};
+
+	xvm_pgtable_walk(pgt, &walk);
+	return age.young;
 }
 
 void xvm_pgtable_free(struct xvm_pgtable *pgt, u64 *table, unsigned int level,

@@ -24,6 +24,8 @@
 #define XVM_PTE_ACCESSED	BIT_ULL(5)
 #define XVM_PTE_DIRTY		BIT_ULL(6)
 #define XVM_PTE_HUGE		BIT_ULL(7)
+/* For software: the host and the slot let it be written, only a log may not. */
+#define XVM_PTE_MAY_WRITE	BIT_ULL(9)
 #define XVM_PTE_NX		BIT_ULL(63)
 #define XVM_PTE_ADDR		0x000ffffffffff000ULL
 
@@ -77,6 +79,7 @@ enum xvm_walk_visit {
 enum xvm_walk_answer {
 	XVM_WALK_ON,		/* go on (into the table, for XVM_WALK_TABLE) */
 	XVM_WALK_SKIP,		/* don't enter this table */
+	XVM_WALK_AGAIN,		/* the entry has changed: look at it anew */
 	XVM_WALK_STOP,		/* end the walk */
 };
 
@@ -94,6 +97,9 @@ bool xvm_pgtable_walk(struct xvm_pgtable *pgt, struct xvm_walk *walk);
 
 /* The leaf that maps gfn and its level, or 0.  Shared. */
 u64 xvm_pgtable_lookup(struct xvm_pgtable *pgt, u64 gfn, unsigned int *level);
+
+/* The first leaf that maps any of [*gfn, end), where it begins and its level; 0: none.  Shared. */
+u64 xvm_pgtable_next(struct xvm_pgtable *pgt, u64 *gfn, u64 end, unsigned int *level);
 
 /* Leaves and tables that went away. */
 struct xvm_pgtable_count {
@@ -145,12 +151,29 @@ bool xvm_pgtable_unmap(struct xvm_pgtable *pgt, u64 start, u64 end, void *ctx,
 		       struct xvm_pgtable_count *count);
 
 /*
+ * Split the leaves of [start, end) that are larger than 4K, those that straddle
+ * an edge included, into tables of 4K leaves with the same rights.  No flush is
+ * due, see xvm_pgtable_map().  Tables come from ctx.  Returns end, or the first
+ * gfn of the leaf for which alloc gave NULL.  Time grows with the tables above
+ * the lowest level, and with those that are made.  Shared.
+ */
+u64 xvm_pgtable_split(struct xvm_pgtable *pgt, u64 start, u64 end, void *ctx);
+
+/*
  * Take write permission from the leaves of [start, end), of those alone whose
  * bit (gfn - start) is set in only, if it isn't NULL.  A larger leaf loses it
- * as a whole, if any of its bits is set, and stays whole: the write that faults
- * then splits it.  Exclusive.  True: some leaf had it, and a flush is due.
+ * as a whole, if any of its bits is set, and stays whole.  Shared: it holds
+ * against maps that are over, one that runs meanwhile may give it again.
+ * True: some leaf had it, and a flush is due.
  */
 bool xvm_pgtable_wrprotect(struct xvm_pgtable *pgt, u64 start, u64 end, const unsigned long *only);
+
+/*
+ * Is any leaf of [start, end) young: has the CPU used it?  With clear all of them
+ * are old afterwards, but for a TLB that still has them: it tells the table of
+ * no further use until it is flushed.  Shared.
+ */
+bool xvm_pgtable_age(struct xvm_pgtable *pgt, u64 start, u64 end, bool clear);
 
 /* Free a detached subtree with all below it through free; may be long: free may reschedule. */
 void xvm_pgtable_free(struct xvm_pgtable *pgt, u64 *table, unsigned int level,

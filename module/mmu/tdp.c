@@ -24,32 +24,29 @@ void xvm_mmu_count_leaves(struct xvm *xvm, unsigned int level, s64 nr)
 
 static u64 *cache_alloc(void *ctx)
 {
-	struct xvm_vcpu *vcpu = ctx;
-	struct xvm_mmu_cache *cache = &vcpu->mmu_cache;
+	struct xvm_mmu_cache *cache = ctx;
 
 	if (!cache->nr)
 		return NULL;
-	atomic64_inc(&vcpu->xvm->stat.table_pages);
+	atomic64_inc(&cache->xvm->stat.table_pages);
 	return cache->pages[--cache->nr];
 }
 
 static void cache_unalloc(void *ctx, u64 *table)
 {
-	struct xvm_vcpu *vcpu = ctx;
-	struct xvm_mmu_cache *cache = &vcpu->mmu_cache;
+	struct xvm_mmu_cache *cache = ctx;
 
 	/* It was linked nowhere, so it is still all zero. */
 	cache->pages[cache->nr++] = table;
-	atomic64_dec(&vcpu->xvm->stat.table_pages);
+	atomic64_dec(&cache->xvm->stat.table_pages);
 }
 
 static void count_split(void *ctx, unsigned int level)
 {
-	struct xvm_vcpu *vcpu = ctx;
-	struct xvm *xvm = vcpu->xvm;
+	struct xvm_mmu_cache *cache = ctx;
 
-	xvm_mmu_count_leaves(xvm, level, -1);
-	xvm_mmu_count_leaves(xvm, level - 1, XVM_PGT_ENTRIES);
+	xvm_mmu_count_leaves(cache->xvm, level, -1);
+	xvm_mmu_count_leaves(cache->xvm, level - 1, XVM_PGT_ENTRIES);
 }
 
 static void zap_detach(void *ctx, u64 *table, unsigned int level)
@@ -82,9 +79,9 @@ static const struct xvm_pgtable_ops tdp_pgtable_ops = {
 	.to_virt = table_to_virt,
 };
 
-void xvm_mmu_cache_topup(struct xvm_mmu_cache *cache)
+void xvm_mmu_cache_topup(struct xvm_mmu_cache *cache, unsigned int nr)
 {
-	while (cache->nr < XVM_MMU_CACHE_PAGES) {
+	while (cache->nr < nr) {
 		void *page = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 
 		/* Fewer may do: who really needs one that is missing reports ENOMEM. */

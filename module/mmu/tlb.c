@@ -76,6 +76,11 @@ void xvm_tlb_flush_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn)
 	trace_xvm_flush(start_gfn, end_gfn, ranged, ipis);
 }
 
+void xvm_tlb_flush_later(struct xvm *xvm)
+{
+	atomic64_inc(&xvm->mmu.tlb_gen);
+}
+
 void xvm_tlb_flush_memslot(struct xvm *xvm, const struct memslot *slot)
 {
 	xvm_tlb_flush_range(xvm, slot->base_gfn, memslot_end_gfn(slot));

@@ -93,6 +93,11 @@ DEFINE_EVENT(xvm_range, xvm_zap,
 	     TP_PROTO(u64 start_gfn, u64 end_gfn),
 	     TP_ARGS(start_gfn, end_gfn));
 
+/* All leaves there become small. */
+DEFINE_EVENT(xvm_range, xvm_split,
+	     TP_PROTO(u64 start_gfn, u64 end_gfn),
+	     TP_ARGS(start_gfn, end_gfn));
+
 /* A large leaf takes the place of small ones. */
 DEFINE_EVENT(xvm_range, xvm_collapse,
 	     TP_PROTO(u64 start_gfn, u64 end_gfn),
@@ -102,6 +107,19 @@ DEFINE_EVENT(xvm_range, xvm_collapse,
 DEFINE_EVENT(xvm_range, xvm_around,
 	     TP_PROTO(u64 start_gfn, u64 end_gfn),
 	     TP_ARGS(start_gfn, end_gfn));
+
+/* User addresses, the end exclusive. */
+TRACE_EVENT(xvm_age,
+	    TP_PROTO(unsigned long start, unsigned long end, bool young),
+	    TP_ARGS(start, end, young),
+	    TP_STRUCT__entry(__field(unsigned long, start)
+			     __field(unsigned long, end)
+			     __field(bool, young)),
+	    TP_fast_assign(__entry->start = start;
+			   __entry->end = end;
+			   __entry->young = young;),
+	    TP_printk("hva 0x%lx-0x%lx %s", __entry->start, __entry->end,
+		      __entry->young ? "young" : "old"));
 
 /* ranged: by the architecture; else all of the VM, and so many vCPUs were interrupted. */
 TRACE_EVENT(xvm_flush,

@@ -161,7 +161,9 @@ static void check_logged(struct verify *verify, const struct memslot *slot,
 {
 	u64 first = leaf->gfn - slot->base_gfn;
 
-	if (!slot->dirty_bitmap || !(leaf->pte & XVM_PTE_WRITE))
+	/* With rings it is in one of those, or in user space's hands. */
+	if (verify->xvm->mmu.dirty_ring_size || !slot->dirty_bitmap ||
+	    !(leaf->pte & XVM_PTE_WRITE))
 		return;
 	/* A fault sets the bit first; pairs with the compare-and-exchange that maps. */
 	smp_rmb();

@@ -360,7 +360,8 @@ static int execute(struct xvm_vcpu *vcpu, struct xvm_emul *e)
 	do {
 		e->committed = false;
 		ret = emulate_one(vcpu, e);
-	} while (((ret == EMUL_OK && e->again) || ret == EMUL_RETRY) && ++n < MAX_ITERATIONS);
+	} while (((ret == EMUL_OK && e->again) || ret == EMUL_RETRY) && ++n < MAX_ITERATIONS &&
+		 !xvm_dirty_ring_full(vcpu));
 	return ret;
 }
 

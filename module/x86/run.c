@@ -129,7 +129,8 @@ static enum xvm_exit_result run_section(struct xvm_vcpu *vcpu)
 	do {
 		bool flush;
 
-		if (vcpu->arch.events.triple_fault || window_open(vcpu))
+		if (vcpu->arch.events.triple_fault || window_open(vcpu) ||
+		    xvm_dirty_ring_full(vcpu))
 			break;
 		local_irq_disable();
 		flush = publish_entry(vcpu);
@@ -208,6 +209,10 @@ static int run_once(struct xvm_vcpu *vcpu)
 
 	if (vcpu->arch.mp_state != KVM_MP_STATE_RUNNABLE)
 		return wait_until_runnable(vcpu);
+	if (xvm_dirty_ring_full(vcpu)) {
+		vcpu->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
+		return 0;
+	}
 	if (vcpu->arch.events.triple_fault) {
 		vcpu->arch.events.triple_fault = false;
 		xvm_vcpu_reset(vcpu, true);
@@ -262,6 +267,14 @@ int xvm_arch_vcpu_run(struct xvm_vcpu *vcpu)
 	if (!vcpu->arch.lapic && xvm_guest_set_cr8(vcpu, READ_ONCE(run->cr8)))
 		return -EINVAL;
 
+	/* Before anything is written: what completes may exit for the next access at once. */
+	if (xvm_dirty_ring_full(vcpu)) {
+		if (immediate_exit(run))
+			return -EINTR;
+		run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
+		publish_state(vcpu);
+		return 0;
+	}
 	ret = xvm_complete_io(vcpu);
 	if (ret > 0 && immediate_exit(run))
 		ret = -EINTR;

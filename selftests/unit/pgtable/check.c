@@ -66,6 +66,22 @@ void world_lookup(struct world *world, u64 gfn)
 	CHECK(!leaf || level == leaf->level);
 }
 
+void world_next(struct world *world, u64 gfn, u64 end)
+{
+	const struct model_leaf *leaf = world->model.leaves;
+	const struct model_leaf *last = leaf + world->model.nr_leaves;
+	unsigned int level;
+	u64 at = gfn, pte;
+
+	while (leaf < last && leaf->gfn + xvm_level_pages(leaf->level) <= gfn)
+		leaf++;
+	pte = xvm_pgtable_next(&world->pgt, &at, end, &level);
+	if (leaf == last || leaf->gfn >= end)
+		CHECK(!pte && at == gfn);
+	else
+		CHECK(pte == leaf->pte && at == leaf->gfn && level == leaf->level);
+}
+
 struct visits {
 	struct world *world;
 	u32 skip;		/* tables by their hash; 0: none */

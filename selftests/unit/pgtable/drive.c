@@ -47,13 +47,14 @@ static u64 pick_gfn(struct world *world)
 static u64 pick_pte(struct world *world, unsigned int level)
 {
 	u64 pte = XVM_PTE_PRESENT | XVM_PTE_USER | (level > 1 ? XVM_PTE_HUGE : 0);
-	u32 bits = pick(world->source, 16);
+	u32 bits = pick(world->source, 32);
 
 	/* Few pages, so that the same is often mapped again; up to the highest address. */
 	pte |= (u64)(bits & 1 ? 5 : 0x3ff) << 42 & XVM_PTE_ADDR;
 	pte |= bits & 2 ? XVM_PTE_WRITE : 0;
 	pte |= bits & 4 ? XVM_PTE_ACCESSED : 0;
 	pte |= bits & 8 ? XVM_PTE_DIRTY : 0;
+	pte |= bits & 16 ? XVM_PTE_MAY_WRITE : 0;
 	return pte;
 }
 
@@ -183,12 +184,33 @@ static void fill(struct world *world)
 	world_fill(world, gfn, ptes, nr);
 }
 
+/* With a few tables: all of a leaf of 1G would be many leaves. */
+static void split(struct world *world)
+{
+	struct cache cache = { .world = world, .budget = pick(world->source, 4) };
+	u64 start = pick_start(world);
+
+	world_split(world, start, pick_end(world, start), &cache);
+}
+
 static void step(struct world *world)
 {
 	struct source *source = world->source;
 	u64 start;
 
-	switch (pick(source, 20)) {
+	switch (pick(source, 24)) {
+	case 20:
+		split(world);
+		break;
+	case 21:
+	case 22:
+		start = pick_start(world);
+		world_age(world, start, pick_end(world, start), pick(source, 2));
+		break;
+	case 23:
+		start = pick_start(world);
+		world_next(world, start, pick_end(world, start));
+		break;
 	case 18:
 	case 19:
 		fill(world);

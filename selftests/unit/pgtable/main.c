@@ -182,6 +182,73 @@ static void wrprotect_straddling(unsigned int levels)
 	world_end(world);
 }
 
+/* Whichever table cannot be had: what was split stays so, the rest is as it was. */
+static void split_all(unsigned int levels)
+{
+	const u64 large = XVM_PGT_ENTRIES, end = 4 * large;
+	unsigned int nr, i, level;
+
+	for (nr = 0; nr <= 4; nr++) {
+		struct world *world = world_new(levels, &source);
+		struct cache cache = { .world = world, .budget = 4 };
+
+		for (i = 0; i < 4; i++)
+			world_map(world, i * large, 2,
+				  LEAF(0x40000 + i * large, 2) | XVM_PTE_DIRTY, &cache);
+		cache.budget = nr;
+		CHECK(world_split(world, 0, end, &cache) == nr * large);
+		world_check(world);
+		CHECK(xvm_pgtable_lookup(&world->pgt, end - 1, &level));
+		CHECK(level == (nr == 4 ? 1 : 2));
+		cache.budget = 4 - nr;
+		CHECK(world_split(world, nr * large, end, &cache) == end);
+		world_check(world);
+		CHECK(world->model.nr_leaves == end && !cache.budget);
+		/* Nothing is left to do. */
+		CHECK(world_split(world, 0, end, &cache) == end);
+		world_end(world);
+	}
+}
+
+/* A part of a leaf of 1G: its other parts stay as large as they can. */
+static void split_part(unsigned int levels)
+{
+	struct world *world = world_new(levels, &source);
+	struct cache cache = { .world = world, .budget = levels - 3 };
+	u64 gfn = 5 * XVM_PGT_ENTRIES + 7;
+
+	world_map(world, 0, 3, LEAF(0x40000, 3), &cache);
+	CHECK(world_split(world, gfn, gfn + 1, &cache) == 0);
+	cache.budget = 1;
+	CHECK(world_split(world, gfn, gfn + 1, &cache) == 5 * XVM_PGT_ENTRIES);
+	cache.budget = 1;
+	CHECK(world_split(world, gfn, gfn + 1, &cache) == gfn + 1);
+	world_check(world);
+	CHECK(world->model.nr_leaves == 2 * XVM_PGT_ENTRIES - 1);
+	world_end(world);
+}
+
+/* A write splits a large leaf just before it would lose its permission: its parts lose theirs. */
+static void wrprotect_split(unsigned int levels)
+{
+	unsigned int from;
+
+	for (from = 2; from <= 3; from++) {
+		struct world *world = world_new(levels, &source);
+		struct cache cache = { .world = world, .budget = 4 };
+
+		world_map(world, 0, from, LEAF(0x40000, from) | XVM_PTE_WRITE, &cache);
+		race_level = 1;
+		race_at = from;
+		world->competitor = race;	/* maps gfn 0 */
+		CHECK(xvm_pgtable_wrprotect(&world->pgt, 0, xvm_level_pages(from), NULL));
+		CHECK(race_result == XVM_MAP_SAME);
+		model_wrprotect(&world->model, 0, xvm_level_pages(from), NULL);
+		world_check(world);
+		world_end(world);
+	}
+}
+
 /* Neighbours come to an existing table only, where nothing is: not even since a moment ago. */
 static void fill(unsigned int levels)
 {
@@ -243,6 +310,9 @@ static const struct test {
 	{ "a leaf is split", split },
 	{ "a race lost to another split", lost_race_split },
 	{ "write protection at the edges of a large leaf", wrprotect_straddling },
+	{ "write protection meets a split", wrprotect_split },
+	{ "a range is split, with too few tables", split_all },
+	{ "a part of a leaf is split", split_part },
 	{ "neighbours fill a table", fill },
 	{ "a whole subtree goes by its top entry", detach_high },
 };

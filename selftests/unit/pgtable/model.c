@@ -129,7 +129,8 @@ enum xvm_map_result model_map(struct model *model, u64 gfn, unsigned int level, 
 		return XVM_MAP_REPLACED;
 	}
 	writable = leaf->pte & XVM_PTE_WRITE;
-	leaf->pte |= pte & (XVM_PTE_WRITE | XVM_PTE_ACCESSED | XVM_PTE_DIRTY);
+	leaf->pte |= pte & (XVM_PTE_WRITE | XVM_PTE_MAY_WRITE | XVM_PTE_ACCESSED |
+			    XVM_PTE_DIRTY);
 	return (pte & XVM_PTE_WRITE) && !writable ? XVM_MAP_RELAXED : XVM_MAP_SAME;
 }
 
@@ -188,6 +189,40 @@ void model_unmap(struct model *model, u64 start, u64 end, struct xvm_pgtable_cou
 		}
 	}
 	model->nr_tables = kept;
+}
+
+u64 model_split(struct model *model, u64 start, u64 end, unsigned int *budget)
+{
+	unsigned int i = 0;
+
+	while (i < model->nr_leaves) {
+		struct model_leaf leaf = model->leaves[i];
+
+		if (leaf.level == 1 || leaf.gfn >= end ||
+		    leaf.gfn + xvm_level_pages(leaf.level) <= start)
+			i++;
+		else if (!add_table(model, leaf.gfn, leaf.level - 1, budget))
+			return leaf.gfn;
+	}
+	return end;
+}
+
+bool model_age(struct model *model, u64 start, u64 end, bool clear)
+{
+	bool young = false;
+	unsigned int i;
+
+	for (i = 0; i < model->nr_leaves; i++) {
+		struct model_leaf *leaf = &model->leaves[i];
+
+		if (leaf->gfn >= end || leaf->gfn + xvm_level_pages(leaf->level) <= start ||
+		    !(leaf->pte & XVM_PTE_ACCESSED))
+			continue;
+		young = true;
+		if (clear)
+			leaf->pte &= ~XVM_PTE_ACCESSED;
+	}
+	return young;
 }
 
 bool model_wrprotect(struct model *model, u64 start, u64 end, const unsigned long *only)

@@ -303,6 +303,24 @@ void world_wrprotect(struct world *world, u64 start, u64 end, const unsigned lon
 	CHECK(any == model_wrprotect(&world->model, start, end, only));
 }
 
+u64 world_split(struct world *world, u64 start, u64 end, struct cache *cache)
+{
+	unsigned int budget = cache->budget;
+	u64 done = xvm_pgtable_split(&world->pgt, start, end, cache);
+
+	CHECK(done == model_split(&world->model, start, end, &budget));
+	CHECK(cache->budget == budget);
+	return done;
+}
+
+bool world_age(struct world *world, u64 start, u64 end, bool clear)
+{
+	bool young = xvm_pgtable_age(&world->pgt, start, end, clear);
+
+	CHECK(young == model_age(&world->model, start, end, clear));
+	return young;
+}
+
 static void free_page(u64 *table)
 {
 	page_free(the_world, table);

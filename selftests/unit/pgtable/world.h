@@ -52,6 +52,9 @@ enum xvm_map_result model_map(struct model *model, u64 gfn, unsigned int level, 
 void model_walked_to(struct model *model, u64 gfn, unsigned int level, unsigned int *budget);
 unsigned int model_fill(struct model *model, u64 gfn, const u64 *ptes, unsigned int nr);
 void model_unmap(struct model *model, u64 start, u64 end, struct xvm_pgtable_count *gone);
+/* Returns how far the tables sufficed. */
+u64 model_split(struct model *model, u64 start, u64 end, unsigned int *budget);
+bool model_age(struct model *model, u64 start, u64 end, bool clear);
 /* Of all leaves that have a page in [start, end) with its bit in only, unless it is NULL. */
 bool model_wrprotect(struct model *model, u64 start, u64 end, const unsigned long *only);
 struct model_leaf *model_lookup(struct model *model, u64 gfn);
@@ -124,6 +127,9 @@ enum xvm_map_result world_map(struct world *world, u64 gfn, unsigned int level, 
 unsigned int world_fill(struct world *world, u64 gfn, const u64 *ptes, unsigned int nr);
 void world_unmap(struct world *world, u64 start, u64 end);
 void world_wrprotect(struct world *world, u64 start, u64 end, const unsigned long *only);
+u64 world_split(struct world *world, u64 start, u64 end, struct cache *cache);
+bool world_age(struct world *world, u64 start, u64 end, bool clear);
+void world_next(struct world *world, u64 gfn, u64 end);
 void world_free_detached(struct world *world, unsigned int keep);
 void world_count_detached(struct world *world, struct xvm_pgtable_count *count);
 void world_lookup(struct world *world, u64 gfn);
