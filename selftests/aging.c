@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The host learns which pages a guest uses: by idle page tracking, page by page,
+ * where the kernel has it, and by the generations of its LRU lists.
+ *
+ * Breaks if xvm_pgtable_age() finds nothing young, or nothing ever old.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "pass.h"
+#include "test.h"
+#include "text.h"
+
+DEVICE_FIXTURE(aging);
+
+#define FAR_GPA 0x10000000ul
+/* More than a TLB holds, which keeps what it has when pages are made old. */
+#define PAGES 8192ul
+#define SIZE (PAGES * GUEST_PAGE)
+
+static uint8_t *start(struct guest *g, int dev)
+{
+	uint8_t *mem = mem_alloc(SIZE);
+	uint64_t i;
+
+	madvise(mem, SIZE, MADV_NOHUGEPAGE);
+	for (i = 0; i < PAGES; i++)
+		*(uint64_t *)(mem + i * GUEST_PAGE) = 1000 + i;
+	guest_start64(g, dev, pass, pass_end);
+	guest_add_slot(g, 1, 0, FAR_GPA, SIZE, mem);
+	return mem;
+}
+
+static void read_pages(struct guest *g, uint64_t first, uint64_t n)
+{
+	uint64_t wrong;
+	int ret = run_pass(g, FAR_GPA + first * GUEST_PAGE, n, 1000 + first,
+			   false, &wrong);
+
+	if (ret != KVM_EXIT_HLT || wrong)
+		die("the guest read %lu wrong pages: %s", wrong, exit_name(ret));
+}
+
+/* Pages that were just allocated wait in each CPU's own list. */
+static void drain_lists(void)
+{
+	if (!write_text("/proc/sys/vm/drop_caches", "1"))
+		die("drop_caches: %m");
+}
+
+struct idle {
+	int bitmap;
+	uint64_t *pfns;
+};
+
+static void find_pfns(struct idle *idle, const uint8_t *mem)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	uint64_t i;
+
+	idle->pfns = mem_alloc(PAGES * sizeof(uint64_t));
+	if (pread(fd, idle->pfns, PAGES * 8, (uintptr_t)mem / GUEST_PAGE * 8) !=
+	    (ssize_t)(PAGES * 8))
+		die("pagemap: %m");
+	for (i = 0; i < PAGES; i++)
+		idle->pfns[i] &= (1ull << 55) - 1;
+	close(fd);
+}
+
+static bool is_idle(struct idle *idle, uint64_t page)
+{
+	uint64_t word;
+
+	if (pread(idle->bitmap, &word, 8, idle->pfns[page] / 64 * 8) != 8)
+		die("page_idle: %m");
+	return word >> (idle->pfns[page] % 64) & 1;
+}
+
+static void make_idle(struct idle *idle)
+{
+	uint64_t page;
+
+	for (page = 0; page < PAGES; page++) {
+		uint64_t word = 1ull << (idle->pfns[page] % 64);
+
+		if (pwrite(idle->bitmap, &word, 8, idle->pfns[page] / 64 * 8) != 8)
+			die("page_idle: %m");
+	}
+}
+
+/* How many of the pages whose number modulo 16 is rest. */
+static uint64_t count_idle(struct idle *idle, uint64_t rest)
+{
+	uint64_t page, n = 0;
+
+	for (page = rest; page < PAGES; page += 16)
+		n += is_idle(idle, page);
+	return n;
+}
+
+TEST_F_TIMEOUT(aging, idle_pages, 120)
+{
+	struct guest *g = &self->g;
+	struct idle idle;
+	uint64_t i;
+
+	idle.bitmap = open("/sys/kernel/mm/page_idle/bitmap", O_RDWR);
+	if (idle.bitmap < 0)
+		SKIP(return, "the kernel has no idle page tracking");
+	find_pfns(&idle, start(g, self->dev));
+	drain_lists();
+
+	/* Each read brings the neighbours in: nobody has used those. */
+	make_idle(&idle);
+	for (i = 0; i < PAGES; i += 16)
+		read_pages(g, i, 1);
+	EXPECT_EQ(0, count_idle(&idle, 0));
+	for (i = 1; i < 16; i++)
+		EXPECT_EQ(PAGES / 16, count_idle(&idle, i));
+
+	/* What is mapped and used is young, once. */
+	read_pages(g, 0, PAGES);
+	for (i = 0; i < 16; i++)
+		EXPECT_EQ(0, count_idle(&idle, i));
+	make_idle(&idle);
+	for (i = 0; i < 16; i++)
+		EXPECT_EQ(PAGES / 16, count_idle(&idle, i));
+	for (i = 3; i < PAGES; i += 16)
+		read_pages(g, i, 1);
+	EXPECT_EQ(PAGES / 16, count_idle(&idle, 2));
+	EXPECT_EQ(0, count_idle(&idle, 3));
+	EXPECT_EQ(PAGES / 16, count_idle(&idle, 4));
+	guest_verify(g);
+}
+
+#define CGROUP "/sys/fs/cgroup"
+#define GROUP CGROUP "/xvm-aging"
+#define LRU_GEN "/sys/kernel/debug/lru_gen"
+
+static bool lru_gen_enabled(void)
+{
+	FILE *f = fopen("/sys/kernel/mm/lru_gen/enabled", "r");
+	unsigned int enabled = 0;
+
+	if (f) {
+		if (fscanf(f, "%x", &enabled) != 1)
+			enabled = 0;
+		fclose(f);
+	}
+	/* With walks of page tables. */
+	return (enabled & 3) == 3 && !access(LRU_GEN, R_OK | W_OK);
+}
+
+/* A memory cgroup of the test's own, for all that it allocates from now on. */
+static bool enter_group(void)
+{
+	return write_text(CGROUP "/cgroup.subtree_control", "+memory") &&
+	       (!mkdir(GROUP, 0755) || errno == EEXIST) &&
+	       write_text(GROUP "/cgroup.procs", "0");
+}
+
+static void leave_group(void)
+{
+	if (!write_text(CGROUP "/cgroup.procs", "0") || rmdir(GROUP))
+		die("leaving the cgroup: %m");
+}
+
+/* The group's lists, on its only node with memory. */
+struct lists {
+	unsigned int group, node;
+	unsigned long youngest;		/* generation */
+	unsigned long asked, anon;	/* one of them, and the pages in it */
+};
+
+static struct lists read_lists(unsigned long asked)
+{
+	FILE *f = fopen(LRU_GEN, "r");
+	struct lists lists = { .asked = asked };
+	unsigned long generation, age, anon;
+	char line[256], path[200];
+	bool ours = false;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		unsigned int id;
+
+		if (sscanf(line, "memcg %u %199s", &id, path) == 2) {
+			ours = !strcmp(path, "/xvm-aging");
+			if (ours)
+				lists.group = id;
+		} else if (ours && sscanf(line, " node %u", &id) == 1) {
+			lists.node = id;
+		} else if (ours && sscanf(line, "%lu %lu %lu", &generation, &age,
+					  &anon) == 3) {
+			lists.youngest = generation;
+			if (generation == asked)
+				lists.anon = anon;
+		}
+	}
+	if (!f || !lists.group)
+		die("the cgroup is not in " LRU_GEN);
+	fclose(f);
+	return lists;
+}
+
+/*
+ * How many pages were used since the last time: the kernel moves them into the
+ * youngest generation, then begins another.
+ */
+static unsigned long used_pages(void)
+{
+	struct lists lists = read_lists(0);
+	char command[100];
+
+	snprintf(command, sizeof(command), "+ %u %u %lu 1 1\n", lists.group,
+		 lists.node, lists.youngest);
+	if (!write_text(LRU_GEN, command))
+		die("%s: %m", command);
+	return read_lists(lists.youngest).anon;
+}
+
+/* The process's own pages are few; some of the memory's may be looked at late. */
+#define MOST (PAGES - PAGES / 8)
+#define FEW (PAGES / 8)
+
+TEST_F_TIMEOUT(aging, generations, 120)
+{
+	struct guest *g = &self->g;
+
+	if (!lru_gen_enabled() || !enter_group())
+		SKIP(return, "no multi-generational LRU lists");
+	start(g, self->dev);
+	drain_lists();
+	read_pages(g, 0, PAGES);
+	EXPECT_LE(MOST, used_pages());
+	EXPECT_GE(FEW, used_pages());
+	read_pages(g, 0, PAGES);
+	EXPECT_LE(MOST, used_pages());
+	EXPECT_GE(FEW, used_pages());
+	read_pages(g, 0, PAGES / 2);
+	EXPECT_LE(PAGES / 2 - FEW, used_pages());
+	EXPECT_GE(FEW, used_pages());
+	guest_verify(g);
+	guest_destroy(g);
+	leave_group();
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Dirty rings: what may be asked for, what they say, when a vCPU stops for user
+ * space to empty one, and that no write is lost between entry, reset and copy.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "pass.h"
+#include "runner.h"
+#include "test.h"
+
+DEVICE_FIXTURE(dirty_ring);
+
+#define LOG_GPA 0x1000000ul
+#define LOG_PAGES 1000ul
+#define LOG_SIZE (LOG_PAGES * GUEST_PAGE)
+
+#define RING_SIZE GUEST_PAGE
+#define ENTRIES (RING_SIZE / sizeof(struct kvm_dirty_gfn))
+/* Of those that stay free when the vCPU stops. */
+#define RESERVED 64
+#define RING_OFFSET (KVM_DIRTY_LOG_PAGE_OFFSET * GUEST_PAGE)
+#define MAX_SIZE (65536 * sizeof(struct kvm_dirty_gfn))
+
+struct ring {
+	struct kvm_dirty_gfn *entries;
+	uint32_t next;
+	uint8_t *mem;
+};
+
+static long enable(struct guest *g, uint32_t ext, uint64_t size)
+{
+	struct kvm_enable_cap cap = { .cap = ext, .args = { size } };
+
+	return kioctl(g->vm, KVM_ENABLE_CAP, &cap);
+}
+
+static void *map_ring(struct guest *g, int prot, int flags)
+{
+	return mmap(NULL, RING_SIZE, prot, flags, g->cpu.fd, RING_OFFSET);
+}
+
+/* A guest with a ring of one page, and a logged slot whose memory it has not touched. */
+static void start(struct guest *g, int dev, struct ring *ring)
+{
+	memset(ring, 0, sizeof(*ring));
+	guest_create_bare(g, dev);
+	if (enable(g, KVM_CAP_DIRTY_LOG_RING, RING_SIZE))
+		die("KVM_CAP_DIRTY_LOG_RING: %m");
+	g->mem_size = GUEST_SIZE;
+	g->mem = mem_alloc(g->mem_size);
+	guest_add_slot(g, 0, 0, 0, g->mem_size, g->mem);
+	vcpu_create(g, &g->cpu, 0);
+	guest_load(g, pass, pass_end);
+	guest_long_mode(g, &g->cpu, GUEST_CODE);
+	ring->mem = mem_alloc(LOG_SIZE);
+	guest_add_slot(g, 1, KVM_MEM_LOG_DIRTY_PAGES, LOG_GPA, LOG_SIZE,
+		       ring->mem);
+	ring->entries = map_ring(g, PROT_READ | PROT_WRITE, MAP_SHARED);
+	if (ring->entries == MAP_FAILED)
+		die("mmap of the ring: %m");
+}
+
+/* Takes the next entry: its page, or -1 if there is none. */
+static long take(struct ring *ring)
+{
+	struct kvm_dirty_gfn *entry = &ring->entries[ring->next % ENTRIES];
+
+	if (__atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE) !=
+	    KVM_DIRTY_GFN_F_DIRTY)
+		return -1;
+	if (entry->slot != 1 || entry->offset >= LOG_PAGES)
+		die("an entry for slot %u, page %llu", entry->slot,
+		    entry->offset);
+	ring->next++;
+	__atomic_store_n(&entry->flags, KVM_DIRTY_GFN_F_RESET, __ATOMIC_RELEASE);
+	return entry->offset;
+}
+
+static long reset(struct guest *g)
+{
+	return kioctl(g->vm, KVM_RESET_DIRTY_RINGS, 0ul);
+}
+
+/* Takes all there are; seen counts them by page. */
+static unsigned int take_all(struct ring *ring, uint8_t *seen)
+{
+	unsigned int n = 0;
+	long page;
+
+	while ((page = take(ring)) >= 0) {
+		seen[page]++;
+		n++;
+	}
+	return n;
+}
+
+static int write_pages(struct guest *g, uint64_t first, uint64_t n)
+{
+	uint64_t wrong;
+
+	return run_pass(g, LOG_GPA + first * GUEST_PAGE, n, 1, true, &wrong);
+}
+
+TEST_F(dirty_ring, capability)
+{
+	struct guest *g = &self->g;
+
+	guest_create_bare(g, self->dev);
+	EXPECT_EQ(MAX_SIZE,
+		  ioctl(g->vm, KVM_CHECK_EXTENSION, KVM_CAP_DIRTY_LOG_RING));
+	EXPECT_EQ(MAX_SIZE, ioctl(g->vm, KVM_CHECK_EXTENSION,
+				  KVM_CAP_DIRTY_LOG_RING_ACQ_REL));
+	EXPECT_EQ(-EINVAL, reset(g));
+	EXPECT_EQ(-EINVAL, enable(g, KVM_CAP_DIRTY_LOG_RING, 0));
+	EXPECT_EQ(-EINVAL, enable(g, KVM_CAP_DIRTY_LOG_RING, 5000));
+	EXPECT_EQ(-EINVAL, enable(g, KVM_CAP_DIRTY_LOG_RING, 2048));
+	EXPECT_EQ(-E2BIG, enable(g, KVM_CAP_DIRTY_LOG_RING, 2 * MAX_SIZE));
+	EXPECT_EQ(0, enable(g, KVM_CAP_DIRTY_LOG_RING_ACQ_REL, MAX_SIZE));
+	EXPECT_EQ(-EINVAL, enable(g, KVM_CAP_DIRTY_LOG_RING, MAX_SIZE));
+	EXPECT_EQ(0, reset(g));
+	guest_destroy(g);
+
+	guest_create(g, self->dev, GUEST_SIZE);
+	EXPECT_EQ(-EINVAL, enable(g, KVM_CAP_DIRTY_LOG_RING, 4096));
+}
+
+TEST_F(dirty_ring, mapping)
+{
+	struct ring ring;
+
+	start(&self->g, self->dev, &ring);
+	EXPECT_EQ(MAP_FAILED, map_ring(&self->g, PROT_READ, MAP_PRIVATE));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(MAP_FAILED,
+		  map_ring(&self->g, PROT_READ | PROT_EXEC, MAP_SHARED));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_NE(MAP_FAILED, map_ring(&self->g, PROT_READ, MAP_SHARED));
+}
+
+/* No bitmap beside it. */
+TEST_F(dirty_ring, no_bitmap)
+{
+	uint64_t bitmap[LOG_PAGES / 64 + 1] = {};
+	struct kvm_dirty_log get = { .slot = 1, .dirty_bitmap = bitmap };
+	struct kvm_clear_dirty_log clear = {
+		.slot = 1,
+		.num_pages = 64,
+		.dirty_bitmap = bitmap,
+	};
+	struct ring ring;
+
+	start(&self->g, self->dev, &ring);
+	EXPECT_EQ(-ENXIO, kioctl(self->g.vm, KVM_GET_DIRTY_LOG, &get));
+	EXPECT_EQ(-ENXIO, kioctl(self->g.vm, KVM_CLEAR_DIRTY_LOG, &clear));
+}
+
+TEST_F(dirty_ring, entries)
+{
+	struct guest *g = &self->g;
+	uint8_t seen[LOG_PAGES] = {};
+	struct ring ring;
+	long i;
+
+	start(g, self->dev, &ring);
+	ASSERT_EQ(KVM_EXIT_HLT, write_pages(g, 3, 8));
+	for (i = 3; i < 11; i++)
+		EXPECT_EQ(i, take(&ring));
+	EXPECT_EQ(-1, take(&ring));
+
+	/* Not protected yet: nothing new.  From the reset on, again. */
+	ASSERT_EQ(KVM_EXIT_HLT, write_pages(g, 3, 8));
+	EXPECT_EQ(-1, take(&ring));
+	EXPECT_EQ(8, reset(g));
+	EXPECT_EQ(0, reset(g));
+	ASSERT_EQ(KVM_EXIT_HLT, write_pages(g, 0, 100));
+	EXPECT_EQ(100, take_all(&ring, seen));
+	for (i = 0; i < 100; i++)
+		EXPECT_EQ(1, seen[i]);
+
+	/* What was not taken stays. */
+	EXPECT_EQ(100, reset(g));
+	ASSERT_EQ(KVM_EXIT_HLT, write_pages(g, 50, 2));
+	EXPECT_EQ(0, reset(g));
+	EXPECT_EQ(50, take(&ring));
+	EXPECT_EQ(1, reset(g));
+	EXPECT_EQ(51, take(&ring));
+	EXPECT_EQ(1, reset(g));
+}
+
+/* Logging that begins when the guest has its pages, which may be large. */
+TEST_F(dirty_ring, begins_late)
+{
+	struct guest *g = &self->g;
+	struct ring ring;
+	uint64_t wrong;
+
+	start(g, self->dev, &ring);
+	guest_add_slot(g, 1, 0, LOG_GPA, LOG_SIZE, ring.mem);
+	ASSERT_EQ(KVM_EXIT_HLT, write_pages(g, 0, LOG_PAGES));
+	EXPECT_EQ(-1, take(&ring));
+	guest_add_slot(g, 1, KVM_MEM_LOG_DIRTY_PAGES, LOG_GPA, LOG_SIZE,
+		       ring.mem);
+	ASSERT_EQ(KVM_EXIT_HLT, run_pass(g, LOG_GPA, LOG_PAGES, 1, false, &wrong));
+	EXPECT_EQ(0, wrong);
+	EXPECT_EQ(-1, take(&ring));
+	ASSERT_EQ(KVM_EXIT_HLT, write_pages(g, 700, 1));
+	EXPECT_EQ(700, take(&ring));
+	EXPECT_EQ(-1, take(&ring));
+}
+
+TEST_F(dirty_ring, full)
+{
+	struct guest *g = &self->g;
+	uint8_t seen[LOG_PAGES] = {};
+	unsigned int i, exits = 0;
+	struct ring ring;
+	int reason;
+
+	start(g, self->dev, &ring);
+	reason = write_pages(g, 0, LOG_PAGES);
+	while (reason == KVM_EXIT_DIRTY_RING_FULL) {
+		/* However often it is asked. */
+		ASSERT_EQ(KVM_EXIT_DIRTY_RING_FULL, vcpu_run(&g->cpu));
+		ASSERT_EQ(ENTRIES - RESERVED, take_all(&ring, seen));
+		ASSERT_EQ(KVM_EXIT_DIRTY_RING_FULL, vcpu_run(&g->cpu));
+		ASSERT_EQ(ENTRIES - RESERVED, reset(g));
+		exits++;
+		reason = vcpu_run(&g->cpu);
+	}
+	ASSERT_EQ(KVM_EXIT_HLT, reason);
+	take_all(&ring, seen);
+	EXPECT_LE(LOG_PAGES / (ENTRIES - RESERVED), exits);
+	for (i = 0; i < LOG_PAGES; i++)
+		EXPECT_NE(0, seen[i]);
+}
+
+/* All of the ring is user space's to write. */
+TEST_F(dirty_ring, scribbled)
+{
+	static const struct kvm_dirty_gfn junk[] = {
+		{ .slot = 1, .offset = LOG_PAGES },
+		{ .slot = 1, .offset = ~0ull },
+		{ .slot = 7, .offset = 0 },
+		{ .slot = 1 << 16 | 1, .offset = 0 },
+		{ .slot = ~0u, .offset = 1ull << 52 },
+	};
+	const unsigned int n = sizeof(junk) / sizeof(junk[0]);
+	struct guest *g = &self->g;
+	struct ring ring;
+	unsigned int i;
+
+	start(g, self->dev, &ring);
+	ASSERT_EQ(KVM_EXIT_HLT, write_pages(g, 0, n));
+	for (i = 0; i < n; i++) {
+		ring.entries[i] = junk[i];
+		ring.entries[i].flags = KVM_DIRTY_GFN_F_RESET;
+	}
+	EXPECT_EQ(n, reset(g));
+	guest_verify(g);
+	if (!device_is_xvm(self->dev))
+		return;
+	/* KVM goes on with what was never pushed, and loses count. */
+	for (i = 0; i < ENTRIES; i++)
+		ring.entries[i].flags = KVM_DIRTY_GFN_F_RESET;
+	EXPECT_EQ(0, reset(g));
+	ring.next = n;
+	ASSERT_EQ(KVM_EXIT_HLT, write_pages(g, 20, 1));
+	EXPECT_EQ(20, take(&ring));
+}
+
+/* Writes an ever higher number to every page in turn, for ever. */
+GUEST_ASM(write_on, 64,
+	  "1: mov %r8, %rdi\n"
+	  "mov %r9, %rcx\n"
+	  "inc %rsi\n"
+	  "2: mov %rsi, (%rdi)\n"
+	  "add $4096, %rdi\n"
+	  "dec %rcx\n"
+	  "jnz 2b\n"
+	  "jmp 1b");
+
+static bool run_on(struct vcpu *v, int reason, void *arg)
+{
+	(void)v;
+	(void)arg;
+	return reason == KVM_EXIT_DIRTY_RING_FULL;
+}
+
+/*
+ * A copy brought up to date by the ring alone is the guest's memory in the end.
+ * Breaks if a page is pushed before it may be written, or if the reset flushes
+ * before it protects, or not at all (on a CPU that keeps TLB entries).
+ */
+TEST_F(dirty_ring, no_write_is_lost)
+{
+	static uint64_t copy[LOG_PAGES];
+	uint8_t seen[LOG_PAGES];
+	struct guest *g = &self->g;
+	struct runner runner;
+	struct kvm_regs regs;
+	struct ring ring;
+	unsigned int i, page;
+
+	start(g, self->dev, &ring);
+	guest_load(g, write_on, write_on_end);
+	vcpu_get_regs(&g->cpu, &regs);
+	regs.rip = GUEST_CODE;
+	regs.r8 = LOG_GPA;
+	regs.r9 = LOG_PAGES;
+	vcpu_set_regs(&g->cpu, &regs);
+	memset(copy, 0, sizeof(copy));
+
+	runner_start(&runner, &g->cpu, run_on, NULL);
+	for (i = 0; i <= 300; i++) {
+		/* The last round finds a guest that has stopped. */
+		if (i == 300)
+			ASSERT_EQ(-EINTR, runner_stop(&runner));
+		memset(seen, 0, sizeof(seen));
+		ASSERT_EQ(take_all(&ring, seen), reset(g));
+		for (page = 0; page < LOG_PAGES; page++)
+			if (seen[page])
+				copy[page] = *(volatile uint64_t *)
+					      (ring.mem + page * GUEST_PAGE);
+		usleep(1000);
+	}
+	for (page = 0; page < LOG_PAGES; page++)
+		EXPECT_EQ(*(uint64_t *)(ring.mem + page * GUEST_PAGE), copy[page]);
+	vcpu_get_regs(&g->cpu, &regs);
+	EXPECT_LT(2, regs.rsi);
+}
+
+TEST_HARNESS_MAIN
