@@ -29,10 +29,8 @@ int xvm_rmap_cache_create(void)
 
 void xvm_rmap_cache_destroy(void)
 {
-	if (desc_cache)
-		kmem_cache_destroy(desc_cache);
-	if (chunk_cache)
-		kmem_cache_destroy(chunk_cache);
+	kmem_cache_destroy(desc_cache);
+	kmem_cache_destroy(chunk_cache);
 	desc_cache = NULL;
 	chunk_cache = NULL;
 }

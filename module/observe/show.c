@@ -49,6 +49,7 @@ static struct memslot *slot_from(struct slots_view *view, loff_t *pos)
 }
 
 static void *slots_start(struct seq_file *seq, loff_t *pos)
+	__acquires(SRCU)
 {
 	struct slots_view *view = seq->private;
 
@@ -65,6 +66,7 @@ static void *slots_next(struct seq_file *seq, void *v, loff_t *pos)
 }
 
 static void slots_stop(struct seq_file *seq, void *v)
+	__releases(SRCU)
 {
 	struct slots_view *view = seq->private;
 

@@ -25,7 +25,7 @@ static void mark_dirty(struct xvm_vcpu *vcpu, u64 gpa)
 	struct memslot *slot = find_slot(vcpu, gpa);
 
 	if (slot)
-		xvm_dirty_mark(vcpu, slot, gpa >> PAGE_SHIFT);
+		xvm_dirty_mark(slot, gpa >> PAGE_SHIFT);
 }
 
 /* User address of gpa, for len bytes in one page.  -EFAULT: no memory, or not for writing. */
@@ -59,13 +59,17 @@ bool xvm_access_begin(struct xvm_vcpu *vcpu)
 	if (memslots_read_locked(&vcpu->slots_reader))
 		return false;
 	memslots_read_lock(&vcpu->xvm->memslots, &vcpu->slots_reader);
+	/* Taken or not: nothing that sparse could count. */
+	__release(&vcpu->xvm->memslots.srcu);
 	return true;
 }
 
 void xvm_access_end(struct xvm_vcpu *vcpu, bool began)
 {
-	if (began)
-		memslots_read_unlock(&vcpu->xvm->memslots, &vcpu->slots_reader);
+	if (!began)
+		return;
+	__acquire(&vcpu->xvm->memslots.srcu);
+	memslots_read_unlock(&vcpu->xvm->memslots, &vcpu->slots_reader);
 }
 
 /* Each page of an access lies in whatever slot it lies in. */

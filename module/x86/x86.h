@@ -7,6 +7,7 @@
 #define XVM_X86_H
 
 #include <linux/bits.h>
+#include <linux/kernel.h>
 #include <asm/processor-flags.h>
 
 #include "../xvm.h"
@@ -23,7 +24,8 @@ static inline u64 xvm_rdmsr(u32 msr)
 
 static inline void xvm_wrmsr(u32 msr, u64 val)
 {
-	asm volatile("wrmsr" : : "c"(msr), "a"((u32)val), "d"((u32)(val >> 32)) : "memory");
+	asm volatile("wrmsr" : : "c"(msr), "a"(lower_32_bits(val)), "d"(upper_32_bits(val))
+		     : "memory");
 }
 
 /* sregs.c: KVM_GET/SET_SREGS, SREGS2 */
