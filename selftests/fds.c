@@ -205,11 +205,11 @@ TEST_F(fds, closed_during_a_run)
 	vm = g->vm;
 	close(vm);
 	usleep(20000);
-	EXPECT_FALSE(r.ended);
+	EXPECT_FALSE(atomic_load(&r.ended));
 	/* The run holds its own reference to the vCPU. */
 	close(g->cpu.fd);
 	usleep(20000);
-	EXPECT_FALSE(r.ended);
+	EXPECT_FALSE(atomic_load(&r.ended));
 	EXPECT_EQ(-EINTR, runner_stop(&r));
 	g->vm = -1;
 }
@@ -224,7 +224,7 @@ TEST_F(fds, run_page_unmapped_during_a_run)
 	usleep(20000);
 	ASSERT_EQ(0, munmap(g->cpu.run, g->cpu.run_size));
 	usleep(20000);
-	EXPECT_FALSE(r.ended);
+	EXPECT_FALSE(atomic_load(&r.ended));
 	g->cpu.run = mmap(NULL, g->cpu.run_size, PROT_READ | PROT_WRITE,
 			  MAP_SHARED, g->cpu.fd, 0);
 	ASSERT_NE(MAP_FAILED, g->cpu.run);

@@ -6,7 +6,7 @@
  */
 #include <cpuid.h>
 #include <fcntl.h>
-#include <immintrin.h>
+#include <x86intrin.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>

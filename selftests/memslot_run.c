@@ -247,7 +247,7 @@ TEST_F_TIMEOUT(slot_run, flags_while_running, 60)
 	EXPECT_EQ(-EINTR, runner_stop(&r)) {
 		TH_LOG("%s", exit_name(r.last));
 	}
-	EXPECT_EQ(0, r.exits);
+	EXPECT_EQ(0, atomic_load(&r.exits));
 	EXPECT_GE(rax(&g->cpu), MIN_ROUNDS);
 }
 
@@ -277,7 +277,7 @@ TEST_F_TIMEOUT(slot_run, neighbours_while_running, 60)
 	EXPECT_EQ(-EINTR, runner_stop(&r)) {
 		TH_LOG("%s", exit_name(r.last));
 	}
-	EXPECT_EQ(0, r.exits);
+	EXPECT_EQ(0, atomic_load(&r.exits));
 	EXPECT_GE(rax(&g->cpu), MIN_ROUNDS);
 }
 
@@ -315,8 +315,8 @@ TEST_F_TIMEOUT(slot_run, delete_while_running, 60)
 	EXPECT_EQ(-EINTR, runner_stop(&r)) {
 		TH_LOG("%s", exit_name(r.last));
 	}
-	EXPECT_GT(r.exits, 10);
-	EXPECT_GT(rax(&g->cpu), r.exits);
+	EXPECT_GT(atomic_load(&r.exits), 10);
+	EXPECT_GT(rax(&g->cpu), atomic_load(&r.exits));
 }
 
 /* The slot moves away and back while the guest reads from it. */
@@ -342,7 +342,7 @@ TEST_F_TIMEOUT(slot_run, move_while_running, 60)
 	EXPECT_EQ(-EINTR, runner_stop(&r)) {
 		TH_LOG("%s", exit_name(r.last));
 	}
-	EXPECT_GT(rax(&g->cpu), r.exits);
+	EXPECT_GT(rax(&g->cpu), atomic_load(&r.exits));
 }
 
 /* All ids at once, each found by the guest's address, then gone. */

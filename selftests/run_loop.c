@@ -123,7 +123,7 @@ TEST_F(run, signal_ends_a_spinning_guest)
 		vcpu_get_regs(&g->cpu, &after);
 	} while (after.rax == before.rax && signals < 100);
 	kicker_stop(&k);
-	EXPECT_GE(signals, 1);
+	EXPECT_GE(atomic_load(&signals), 1);
 	EXPECT_GT(after.rax, before.rax);
 }
 
@@ -139,7 +139,7 @@ TEST_F(run, blocked_signal_does_not_count)
 	ASSERT_EQ(0, sigprocmask(SIG_BLOCK, &set, NULL));
 	raise(SIGUSR1);
 	EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&g->cpu));
-	EXPECT_EQ(0, signals);
+	EXPECT_EQ(0, atomic_load(&signals));
 }
 
 struct signal_mask {
@@ -168,14 +168,14 @@ TEST_F(run, signal_mask)
 	EXPECT_EQ(-EINTR, vcpu_run(&g->cpu));
 	EXPECT_EQ(KVM_EXIT_INTR, g->cpu.run->exit_reason);
 	/* It is still pending: KVM_RUN restored the mask before delivery. */
-	EXPECT_EQ(0, signals);
+	EXPECT_EQ(0, atomic_load(&signals));
 	ASSERT_EQ(0, sigpending(&pending));
 	EXPECT_TRUE(sigismember(&pending, SIGUSR1));
 
 	ASSERT_EQ(0, kioctl(g->cpu.fd, KVM_SET_SIGNAL_MASK, NULL));
 	g->cpu.run->immediate_exit = 1;
 	EXPECT_EQ(-EINTR, vcpu_run(&g->cpu));
-	EXPECT_EQ(0, signals);
+	EXPECT_EQ(0, atomic_load(&signals));
 }
 
 TEST_F(run, hlt_without_irqchip_exits)
@@ -222,7 +222,7 @@ TEST_F(run, hlt_with_irqchip_waits)
 		EXPECT_EQ(KVM_MP_STATE_HALTED, state.mp_state);
 	}
 	kicker_stop(&k);
-	EXPECT_GE(signals, 3);
+	EXPECT_GE(atomic_load(&signals), 3);
 
 	/* Made runnable it goes on behind the HLT, to the next one. */
 	state.mp_state = KVM_MP_STATE_RUNNABLE;
