@@ -56,6 +56,13 @@ struct xvm_zap_queue {
 	struct work_struct work;
 };
 
+/* Invalidations that may end while a fault is under way before it has to start over. */
+#define XVM_ENDED_RANGES	16
+
+struct xvm_hva_range {
+	unsigned long start, last;
+};
+
 struct xvm_mmu {
 	rwlock_t lock;
 	struct xvm_pgtable pgt;
@@ -67,7 +74,8 @@ struct xvm_mmu {
 	 */
 	unsigned long invalidate_seq;
 	unsigned int notifiers_active;
-	unsigned long hva_start, hva_last;	/* union of the active ones, inclusive */
+	struct xvm_hva_range announced;		/* union of the active ones */
+	struct xvm_hva_range ended[XVM_ENDED_RANGES];	/* by the sequence before it moved on */
 	bool frozen;
 	u64 frozen_start, frozen_end;		/* gfns, end exclusive */
 	u64 flush_start, flush_end;		/* gfns to flush; end exclusive, 0: none */
@@ -166,6 +174,10 @@ void xvm_mmu_stream_on(struct xvm_vcpu *vcpu, const struct xvm_around *around);
 /* notifier.c */
 /* For pages from gfn on, which hva and what follows back. */
 bool xvm_mmu_retry(struct xvm *xvm, unsigned long seq, u64 gfn, unsigned long hva, u64 pages);
+/* Lock held.  Is the host about to change what pages from hva on map? */
+bool xvm_mmu_invalidating(const struct xvm_mmu *mmu, unsigned long hva, u64 pages);
+/* Lock held for writing.  An invalidation has ended: faults that looked up before start over. */
+void xvm_mmu_invalidated(struct xvm *xvm, unsigned long start, unsigned long last);
 int xvm_mmu_notifier_register(struct xvm *xvm);
 void xvm_mmu_notifier_unregister(struct xvm *xvm);
 

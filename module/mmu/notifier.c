@@ -7,26 +7,55 @@
  * flushes; the host (or the memslot update) then changes the mapping; at the
  * end the sequence moves on and the range is withdrawn.  A fault sampled the
  * sequence before it looked anything up.  Under mmu.lock it finds one of three:
- * the range still announced, the sequence moved, or neither: then its page was
- * looked up after every invalidation so far, and any later one will zap it.
+ * its page still in what is announced, its page in one of the ranges that have
+ * ended since, or neither: then its page was looked up after every invalidation
+ * of it so far, and any later one will zap it.
  */
 #include <linux/mmu_notifier.h>
 
 #include "../compat/compat.h"
 #include "../xvm.h"
 
+/* Of pages from hva on. */
+static bool overlap(unsigned long hva, u64 pages, const struct xvm_hva_range *range)
+{
+	return hva <= range->last && hva + (pages << PAGE_SHIFT) - 1 >= range->start;
+}
+
+bool xvm_mmu_invalidating(const struct xvm_mmu *mmu, unsigned long hva, u64 pages)
+{
+	return mmu->notifiers_active && overlap(hva, pages, &mmu->announced);
+}
+
+/* Of a large leaf any part may be going, not only the page that faulted. */
 bool xvm_mmu_retry(struct xvm *xvm, unsigned long seq, u64 gfn, unsigned long hva, u64 pages)
 {
 	struct xvm_mmu *mmu = &xvm->mmu;
 
 	lockdep_assert_held(&mmu->lock);
-	/* Of a large leaf any part may be going, not only the page that faulted. */
-	if (mmu->notifiers_active && hva <= mmu->hva_last &&
-	    hva + (pages << PAGE_SHIFT) - 1 >= mmu->hva_start)
+	if (xvm_mmu_invalidating(mmu, hva, pages))
 		return true;
 	if (mmu->frozen && gfn < mmu->frozen_end && gfn + pages > mmu->frozen_start)
 		return true;
-	return mmu->invalidate_seq != seq;
+	/* What is not remembered any more may have been anything. */
+	if (mmu->invalidate_seq - seq > XVM_ENDED_RANGES)
+		return true;
+	for (; seq != mmu->invalidate_seq; seq++)
+		if (overlap(hva, pages, &mmu->ended[seq % XVM_ENDED_RANGES]))
+			return true;
+	return false;
+}
+
+void xvm_mmu_invalidated(struct xvm *xvm, unsigned long start, unsigned long last)
+{
+	struct xvm_mmu *mmu = &xvm->mmu;
+
+	lockdep_assert_held_write(&mmu->lock);
+	mmu->ended[mmu->invalidate_seq % XVM_ENDED_RANGES] =
+		(struct xvm_hva_range) { .start = start, .last = last };
+	/* Pairs with the read barrier in fault.c: who reads the new sequence sees the new page. */
+	smp_wmb();
+	WRITE_ONCE(mmu->invalidate_seq, mmu->invalidate_seq + 1);
 }
 
 /* Zap what the slots map of [start, last]. */
@@ -53,12 +82,11 @@ static int invalidate_start(struct mmu_notifier *mn, const struct mmu_notifier_r
 
 	write_lock(&mmu->lock);
 	if (!mmu->notifiers_active++) {
-		mmu->hva_start = range->start;
-		mmu->hva_last = last;
+		mmu->announced = (struct xvm_hva_range) { .start = range->start, .last = last };
 	} else {
 		/* A union may be too large: faults between then retry without need, no worse. */
-		mmu->hva_start = min(mmu->hva_start, range->start);
-		mmu->hva_last = max(mmu->hva_last, last);
+		mmu->announced.start = min(mmu->announced.start, range->start);
+		mmu->announced.last = max(mmu->announced.last, last);
 	}
 	zap_hva_range(xvm, range->start, last);
 	/* Also for what a slot update has removed of this range, and not flushed yet. */
@@ -74,9 +102,7 @@ static void invalidate_end(struct mmu_notifier *mn, const struct mmu_notifier_ra
 	struct xvm *xvm = container_of(mn, struct xvm, mmu.notifier);
 
 	write_lock(&xvm->mmu.lock);
-	/* Pairs with the read barrier in fault.c: who reads the new sequence sees the new page. */
-	smp_wmb();
-	WRITE_ONCE(xvm->mmu.invalidate_seq, xvm->mmu.invalidate_seq + 1);
+	xvm_mmu_invalidated(xvm, range->start, range->end - 1);
 	WARN_ON_ONCE(!xvm->mmu.notifiers_active);
 	xvm->mmu.notifiers_active--;
 	write_unlock(&xvm->mmu.lock);

@@ -74,9 +74,8 @@ static void slots_thaw(struct memslots *ms, u16 as_id, u64 start_gfn, u64 end_gf
 	if (as_id)
 		return;
 	write_lock(&mmu->lock);
-	/* As at the end of a notifier: who reads the new sequence sees the new map. */
-	smp_wmb();
-	WRITE_ONCE(mmu->invalidate_seq, mmu->invalidate_seq + 1);
+	/* Which memory a fault then found, in slots that are not those any more, is not known. */
+	xvm_mmu_invalidated(to_xvm(ms), 0, ULONG_MAX);
 	mmu->frozen = false;
 	write_unlock(&mmu->lock);
 	xvm_mmu_zap_throttle(to_xvm(ms));

@@ -122,12 +122,6 @@ static int tour_take(struct tour *tour)
 	return 0;
 }
 
-static bool being_invalidated(const struct xvm_mmu *mmu, unsigned long hva, u64 pages)
-{
-	return mmu->notifiers_active && hva <= mmu->hva_last &&
-	       hva + (pages << PAGE_SHIFT) - 1 >= mmu->hva_start;
-}
-
 #define violated(verify, slot, leaf, fmt, ...)					\
 	verify_violated(verify, "slot %u gfn 0x%llx level %u: " fmt, (slot)->id,	\
 			(leaf)->gfn, (leaf)->level, ##__VA_ARGS__)
@@ -140,7 +134,7 @@ static void check_host(struct verify *verify, const struct memslot *slot, const 
 	struct xvm_host_entry host;
 
 	/* Without an address space the host is dropping all: there is nothing to compare with. */
-	if (!current->mm || being_invalidated(&verify->xvm->mmu, hva, leaf->pages))
+	if (!current->mm || xvm_mmu_invalidating(&verify->xvm->mmu, hva, leaf->pages))
 		return;
 
 	xvm_hostmap_entry(hva, &host);
