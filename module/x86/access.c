@@ -25,7 +25,7 @@ static void mark_dirty(struct xvm_vcpu *vcpu, u64 gpa)
 	struct memslot *slot = find_slot(vcpu, gpa);
 
 	if (slot)
-		xvm_dirty_mark(slot, gpa >> PAGE_SHIFT);
+		xvm_dirty_mark(vcpu, slot, gpa >> PAGE_SHIFT);
 }
 
 /* User address of gpa, for len bytes in one page.  -EFAULT: no memory, or not for writing. */
