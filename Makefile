@@ -34,6 +34,7 @@ help:
 	@echo 'make check-debug   on a debug kernel, which is built first'
 	@echo 'make check-unit    run the tests that need no kernel'
 	@echo 'make check-style   run the static checks'
+	@echo 'make fuzz TIME=S   fuzz the device for S seconds (60) in the lab'"'"'s debug kernel'
 	@echo 'make check-upstream'
 	@echo '                   run the kernel'"'"'s own KVM selftests on both devices;'
 	@echo '                   scripts/upstream --help tells how to choose among them'
@@ -83,6 +84,9 @@ check-style:
 check-upstream:
 	scripts/upstream $(if $(HOST),--host)
 
+fuzz:
+	scripts/fuzz $(or $(TIME),60)
+
 check-packages:
 	scripts/package-test
 
@@ -110,4 +114,4 @@ clean:
 	rm -rf build
 
 .PHONY: all help module user tests demo check check-all check-debug check-unit \
-	check-style check-upstream check-packages deb dist install uninstall clean
+	check-style check-upstream check-packages fuzz deb dist install uninstall clean
