@@ -37,17 +37,6 @@ static uint64_t *word(uint8_t *mem, uint64_t page)
 	return (uint64_t *)(mem + page * GUEST_PAGE);
 }
 
-#define EXPECT_PASS(page, pages, first, write)				\
-	do {								\
-		uint64_t wrong_;					\
-									\
-		ASSERT_EQ(KVM_EXIT_HLT,					\
-			  run_pass(&self->g, FAR_GPA + (page) * GUEST_PAGE, \
-				   pages, first, write, &wrong_));	\
-		ASSERT_EQ(0, wrong_);					\
-		guest_verify(&self->g);					\
-	} while (0)
-
 static uint64_t fixed(struct guest *g)
 {
 	return read_stat(g->cpu.fd, "pf_fixed");
@@ -83,13 +72,13 @@ TEST_F(fault_around, count)
 		mem = small_pages(PAGES, 1000);
 		guest_start64(&self->g, self->dev, pass, pass_end);
 		guest_add_slot(&self->g, 1, 0, FAR_GPA, SIZE, mem);
-		EXPECT_PASS(0, 1, 1000, false);
+		EXPECT_PAGES(0, 1, 1000, false);
 		guest_add_slot(&self->g, 1, 0, 0, 0, NULL);
 		guest_add_slot(&self->g, 1, 0, FAR_GPA, SIZE, mem);
 
 		before = fixed(&self->g);
 		around = read_stat(self->g.cpu.fd, "pf_around");
-		EXPECT_PASS(0, PAGES, 1000, i % 2);
+		EXPECT_PAGES(0, PAGES, 1000, i % 2);
 		EXPECT_EQ(cases[i].faults, fixed(&self->g) - before);
 		EXPECT_EQ(PAGES - cases[i].faults,
 			  read_stat(self->g.cpu.fd, "pf_around") - around);
@@ -111,13 +100,13 @@ TEST_F(fault_around, holes)
 	for (i = 0; i < PAGES; i += 3)
 		ASSERT_EQ(0, madvise(word(mem, i), GUEST_PAGE, MADV_DONTNEED));
 	for (i = 1; i < PAGES; i += 3)
-		EXPECT_PASS(i, 1, 1000 + i, false);
+		EXPECT_PAGES(i, 1, 1000 + i, false);
 	ASSERT_EQ(0, mincore(mem, SIZE, there));
 	for (i = 0; i < PAGES; i++)
 		EXPECT_EQ(i % 3 != 0, there[i] & 1);
 	for (i = 0; i < PAGES; i++)
-		EXPECT_PASS(i, 1, i % 3 ? 1000 + i : 0, false);
-	EXPECT_PASS(0, PAGES, 2000, true);
+		EXPECT_PAGES(i, 1, i % 3 ? 1000 + i : 0, false);
+	EXPECT_PAGES(0, PAGES, 2000, true);
 	for (i = 0; i < PAGES; i++)
 		EXPECT_EQ(2000 + i, *word(mem, i));
 }
@@ -133,9 +122,9 @@ TEST_F(fault_around, slot_edges)
 		       word(mem, 100));
 	guest_add_slot(&self->g, 2, 0, FAR_GPA + 8 * GUEST_PAGE, GUEST_PAGE,
 		       word(mem, 50));
-	EXPECT_PASS(6, 1, 1101, false);
-	EXPECT_PASS(8, 1, 1050, true);
-	EXPECT_PASS(5, 3, 1100, true);
+	EXPECT_PAGES(6, 1, 1101, false);
+	EXPECT_PAGES(8, 1, 1050, true);
+	EXPECT_PAGES(5, 3, 1100, true);
 	EXPECT_EQ(KVM_EXIT_MMIO, run_pass(&self->g, FAR_GPA + 4 * GUEST_PAGE, 1,
 					  0, false, &wrong));
 	EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&self->g.cpu));
@@ -156,8 +145,8 @@ TEST_F(fault_around, dirty_log)
 
 	guest_start64(&self->g, self->dev, pass, pass_end);
 	guest_add_slot(&self->g, 1, KVM_MEM_LOG_DIRTY_PAGES, FAR_GPA, SIZE, mem);
-	EXPECT_PASS(3, 1, 1003, true);
-	EXPECT_PASS(40, 1, 1040, false);
+	EXPECT_PAGES(3, 1, 1003, true);
+	EXPECT_PAGES(40, 1, 1040, false);
 	xioctl(self->g.vm, KVM_GET_DIRTY_LOG, &log);
 	EXPECT_TRUE(bitmap[0] & 1ul << 3);
 	if (exact) {
@@ -167,15 +156,15 @@ TEST_F(fault_around, dirty_log)
 
 	/* Its neighbours are mapped by now; so is it, and protected again. */
 	for (page = 0; page < 64; page++) {
-		EXPECT_PASS(page, 1, 1000 + page, true);
+		EXPECT_PAGES(page, 1, 1000 + page, true);
 		xioctl(self->g.vm, KVM_GET_DIRTY_LOG, &log);
 		ASSERT_EQ(1ul << page, bitmap[0]);
 	}
-	EXPECT_PASS(0, PAGES, 1000, false);
+	EXPECT_PAGES(0, PAGES, 1000, false);
 	xioctl(self->g.vm, KVM_GET_DIRTY_LOG, &log);
 	if (exact)
 		EXPECT_EQ(0, bitmap[0] | bitmap[1] | bitmap[2] | bitmap[3]);
-	EXPECT_PASS(0, PAGES, 3000, true);
+	EXPECT_PAGES(0, PAGES, 3000, true);
 	xioctl(self->g.vm, KVM_GET_DIRTY_LOG, &log);
 	EXPECT_EQ(~0ul, bitmap[0] & bitmap[1] & bitmap[2] & bitmap[3]);
 }
@@ -204,8 +193,8 @@ TEST_F(fault_around, fork)
 		_exit(0);
 	}
 	for (i = 0; i < PAGES; i += 16)
-		EXPECT_PASS(i, 1, 5000 + i, true);
-	EXPECT_PASS(0, PAGES, 5000, true);
+		EXPECT_PAGES(i, 1, 5000 + i, true);
+	EXPECT_PAGES(0, PAGES, 5000, true);
 	for (i = 0; i < PAGES; i++)
 		EXPECT_EQ(5000 + i, *word(mem, i));
 	ASSERT_EQ(1, write(ready[1], &c, 1));
@@ -226,8 +215,8 @@ TEST_F(fault_around, mprotect)
 		ASSERT_EQ(0, mprotect(word(mem, i + 1), GUEST_PAGE, PROT_NONE));
 	}
 	for (i = 0; i < PAGES; i += 4) {
-		EXPECT_PASS(i + 2, 1, 1002 + i, true);
-		EXPECT_PASS(i, 1, 1000 + i, false);
+		EXPECT_PAGES(i + 2, 1, 1002 + i, true);
+		EXPECT_PAGES(i, 1, 1000 + i, false);
 		EXPECT_EQ(-EFAULT, run_pass(&self->g, FAR_GPA + i * GUEST_PAGE,
 					    1, 1, true, &wrong));
 		EXPECT_EQ(-EFAULT,
@@ -262,14 +251,14 @@ TEST_F(fault_around, stream)
 	guest_add_slot(&self->g, 1, 0, FAR_GPA, SIZE, mem);
 	before = fixed(&self->g);
 	for (i = 0; i < PAGES / 2; i++) {
-		EXPECT_PASS(i, 1, 1000 + i, true);
+		EXPECT_PAGES(i, 1, 1000 + i, true);
 		nr = present(mem);
 		ASSERT_GE(nr, i + 1);
 		ASSERT_LE(nr, ahead ? 2 * (i + 1) : i + 1);
 	}
 	if (ahead)
 		EXPECT_LT(fixed(&self->g) - before, PAGES / 8);
-	EXPECT_PASS(PAGES / 2, PAGES / 2, 1000 + PAGES / 2, true);
+	EXPECT_PAGES(PAGES / 2, PAGES / 2, 1000 + PAGES / 2, true);
 	EXPECT_EQ(PAGES, present(mem));
 	for (i = 0; i < PAGES; i++)
 		EXPECT_EQ(1000 + i, *word(mem, i));
@@ -300,7 +289,7 @@ TEST_F(fault_around, stream_over_slots)
 		ASSERT_EQ(0, mincore(word(mem, PAGES - 1 - logged), GUEST_PAGE,
 				     &there));
 		ASSERT_EQ(i > logged, there & 1);
-		EXPECT_PASS(i, 1, 1000 + i, true);
+		EXPECT_PAGES(i, 1, 1000 + i, true);
 		nr = present(mem);
 		ASSERT_GE(nr, i + 1);
 		ASSERT_LE(nr, ahead ? 2 * (i + 1) : i + 1);
@@ -328,13 +317,13 @@ TEST_F(fault_around, no_stream)
 	guest_start64(&self->g, self->dev, pass, pass_end);
 	guest_add_slot(&self->g, 1, 0, FAR_GPA, SIZE, mem);
 	for (i = 0; i < PAGES / 2; i++)
-		EXPECT_PASS(i * 97 % PAGES, 1, 1000, true);
+		EXPECT_PAGES(i * 97 % PAGES, 1, 1000, true);
 	EXPECT_EQ(PAGES / 2, present(mem));
 
 	/* Nor does a page whose write is logged bring in others. */
 	ASSERT_EQ(0, madvise(mem, SIZE, MADV_DONTNEED));
 	xioctl(self->g.vm, KVM_SET_USER_MEMORY_REGION, &region);
-	EXPECT_PASS(0, PAGES / 2, 1000, true);
+	EXPECT_PAGES(0, PAGES / 2, 1000, true);
 	EXPECT_EQ(PAGES / 2, present(mem));
 }
 
@@ -360,7 +349,7 @@ TEST_F(fault_around, stream_into_uffd)
 	/* A window of fault-around lies across the border. */
 	guest_add_slot(&self->g, 1, 0, FAR_GPA + 5 * GUEST_PAGE, SIZE - 5 * GUEST_PAGE,
 		       mem);
-	EXPECT_PASS(5, PAGES / 2, 1000, true);
+	EXPECT_PAGES(5, PAGES / 2, 1000, true);
 	EXPECT_EQ(-1, read(uffd, &msg, sizeof(msg)));
 	EXPECT_EQ(EAGAIN, errno);
 	close(uffd);

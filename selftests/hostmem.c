@@ -40,17 +40,6 @@ static void start(struct guest *g, int dev, void *mem, size_t size)
 	guest_add_slot(g, 1, 0, FAR_GPA, size, mem);
 }
 
-#define EXPECT_PASS(page, pages, first, write)				\
-	do {								\
-		uint64_t wrong_;					\
-									\
-		ASSERT_EQ(KVM_EXIT_HLT,					\
-			  run_pass(&self->g, FAR_GPA + (page) * GUEST_PAGE, \
-				   pages, first, write, &wrong_));	\
-		EXPECT_EQ(0, wrong_);					\
-		guest_verify(&self->g);					\
-	} while (0)
-
 static volatile sig_atomic_t bus_errors;
 static int bus_code;
 static void *bus_address;
@@ -86,14 +75,14 @@ TEST_F(hostmem, poison)
 	uint64_t wrong;
 
 	start(&self->g, self->dev, mem, SIZE);
-	EXPECT_PASS(0, PAGES, 200, true);
+	EXPECT_PAGES(0, PAGES, 200, true);
 	catch_bus_errors();
 	if (madvise(bad, GUEST_PAGE, MADV_HWPOISON))
 		SKIP(return, "no MADV_HWPOISON");
 	/* It may have told the process at once. */
 	bus_errors = 0;
-	EXPECT_PASS(0, 9, 200, false);
-	EXPECT_PASS(10, PAGES - 10, 210, false);
+	EXPECT_PAGES(0, 9, 200, false);
+	EXPECT_PAGES(10, PAGES - 10, 210, false);
 	EXPECT_EQ(0, bus_errors);
 
 	EXPECT_EQ(-EINTR, run_pass(&self->g, FAR_GPA + 9 * GUEST_PAGE, 1, 209,
@@ -118,7 +107,7 @@ TEST_F(hostmem, poison)
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
 	EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&self->g.cpu));
 	EXPECT_EQ(5, *(uint64_t *)bad);
-	EXPECT_PASS(9, 1, 5, false);
+	EXPECT_PAGES(9, 1, 5, false);
 }
 
 /* Pages that the host takes out of use move with what is in them. */
@@ -128,13 +117,13 @@ TEST_F(hostmem, soft_offline)
 	unsigned int i;
 
 	start(&self->g, self->dev, mem, SIZE);
-	EXPECT_PASS(0, PAGES, 300, true);
+	EXPECT_PAGES(0, PAGES, 300, true);
 	for (i = 3; i < PAGES; i += 20) {
 		if (madvise(mem + i * GUEST_PAGE, GUEST_PAGE, MADV_SOFT_OFFLINE))
 			SKIP(return, "no MADV_SOFT_OFFLINE");
 	}
-	EXPECT_PASS(0, PAGES, 300, false);
-	EXPECT_PASS(0, PAGES, 400, true);
+	EXPECT_PAGES(0, PAGES, 300, false);
+	EXPECT_PAGES(0, PAGES, 400, true);
 	for (i = 0; i < PAGES; i++)
 		EXPECT_EQ(400 + i, *(uint64_t *)(mem + i * GUEST_PAGE));
 }
@@ -146,14 +135,14 @@ TEST_F(hostmem, mlock)
 	madvise(mem, SIZE, MADV_NOHUGEPAGE);
 	start(&self->g, self->dev, mem, SIZE);
 	ASSERT_EQ(0, mlock2(mem, SIZE / 2, MLOCK_ONFAULT));
-	EXPECT_PASS(0, PAGES, 100, true);
+	EXPECT_PAGES(0, PAGES, 100, true);
 	ASSERT_EQ(0, mlock(mem, SIZE));
-	EXPECT_PASS(0, PAGES, 100, false);
-	EXPECT_PASS(0, PAGES, 200, true);
+	EXPECT_PAGES(0, PAGES, 100, false);
+	EXPECT_PAGES(0, PAGES, 200, true);
 	/* Locked pages stay even if the host would rather have them back. */
 	EXPECT_EQ(-1, madvise(mem, SIZE, MADV_PAGEOUT));
 	ASSERT_EQ(0, munlock(mem, SIZE));
-	EXPECT_PASS(0, PAGES, 200, false);
+	EXPECT_PAGES(0, PAGES, 200, false);
 }
 
 /* The file behind huge pages ends earlier, has a hole, and is whole again. */
@@ -170,19 +159,19 @@ TEST_F(hostmem, hugetlb_truncate)
 	if (mem == MAP_FAILED)
 		SKIP(return, "no reserved pages of 2 MiB");
 	start(&self->g, self->dev, mem, 3 * MIB2);
-	EXPECT_PASS(0, 3 * pages, 100, true);
+	EXPECT_PAGES(0, 3 * pages, 100, true);
 	ASSERT_EQ(0, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
 			       MIB2));
-	EXPECT_PASS(5, 1, 0, false);
-	EXPECT_PASS(pages, 2 * pages, 100 + pages, false);
+	EXPECT_PAGES(5, 1, 0, false);
+	EXPECT_PAGES(pages, 2 * pages, 100 + pages, false);
 
 	ASSERT_EQ(0, ftruncate(fd, MIB2));
 	EXPECT_EQ(-EFAULT, run_pass(&self->g, FAR_GPA + MIB2, 1, 0, false, &wrong));
 	guest_verify(&self->g);
 	ASSERT_EQ(0, ftruncate(fd, 3 * MIB2));
 	EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&self->g.cpu));
-	EXPECT_PASS(2 * pages, 1, 0, false);
-	EXPECT_PASS(0, 3 * pages, 700, true);
+	EXPECT_PAGES(2 * pages, 1, 0, false);
+	EXPECT_PAGES(0, 3 * pages, 700, true);
 	guest_destroy(&self->g);
 	munmap(mem, 3 * MIB2);
 	close(fd);

@@ -31,7 +31,7 @@ TEST_F(hugepage, slot_edges)
 
 	if (!area)
 		SKIP(return, "no transparent huge pages");
-	huge_start(&self->g, self->dev);
+	pass_start(&self->g, self->dev);
 	guest_add_slot(&self->g, 1, 0, HUGE_GPA + GUEST_PAGE,
 		       HUGE_SIZE - 2 * GUEST_PAGE, area + GUEST_PAGE);
 	EXPECT_PASS(HUGE_GPA + GUEST_PAGE, HUGE_PAGES - 2, 1001, false);
@@ -49,7 +49,7 @@ TEST_F(hugepage, slot_skewed)
 
 	if (!area)
 		SKIP(return, "no transparent huge pages");
-	huge_start(&self->g, self->dev);
+	pass_start(&self->g, self->dev);
 	guest_add_slot(&self->g, 1, 0, HUGE_GPA + GUEST_PAGE, HUGE_SIZE, area);
 	EXPECT_PASS(HUGE_GPA + GUEST_PAGE, HUGE_PAGES, 1000, false);
 	EXPECT_PASS(HUGE_GPA + GUEST_PAGE, HUGE_PAGES, 2000, true);
@@ -99,7 +99,7 @@ TEST_F(hugepage, read_only_slot)
 
 	if (!area)
 		SKIP(return, "no transparent huge pages");
-	huge_start(&self->g, self->dev);
+	pass_start(&self->g, self->dev);
 	guest_add_slot(&self->g, 1, KVM_MEM_READONLY, HUGE_GPA, HUGE_SIZE, area);
 	EXPECT_READS(1000);
 	EXPECT_LEAVES(4);
@@ -204,7 +204,7 @@ TEST_F(hugepage, zeros)
 	uint64_t i;
 
 	madvise(area, HUGE_SIZE, MADV_HUGEPAGE);
-	huge_start(&self->g, self->dev);
+	pass_start(&self->g, self->dev);
 	guest_add_slot(&self->g, 1, 0, HUGE_GPA, HUGE_SIZE, area);
 	for (i = 0; i < HUGE_PAGES; i += 100)
 		EXPECT_PASS(HUGE_GPA + i * GUEST_PAGE, 1, 0, false);
@@ -257,7 +257,7 @@ TEST_F(hugepage, shared_memory)
 	fill_pages(area, HUGE_PAGES, 1000);
 	if (!huge_collapse(area, HUGE_SIZE))
 		SKIP(return, "no transparent huge pages for shared memory");
-	huge_start(&self->g, self->dev);
+	pass_start(&self->g, self->dev);
 	guest_add_slot(&self->g, 1, 0, HUGE_GPA, HUGE_SIZE, area);
 	EXPECT_READS(1000);
 	EXPECT_LEAVES(4);

@@ -354,7 +354,7 @@ TEST_F(hugepage_log, hugetlb_2m)
 
 	if (!area)
 		SKIP(return, "no reserved pages of 2 MiB");
-	huge_start(&self->g, self->dev);
+	pass_start(&self->g, self->dev);
 	guest_add_slot(&self->g, 1, 0, HUGE_GPA, HUGE_SIZE, area);
 	EXPECT_WRITES(1000);
 	EXPECT_LEAVES(4);
@@ -418,7 +418,7 @@ TEST_F_TIMEOUT(hugepage_log, hugetlb_1g, 120)
 		SKIP(return, "no page of 1 GiB to be had");
 	bitmap = mem_alloc(GIB_PAGES / 8);
 	log.dirty_bitmap = bitmap;
-	huge_start(&self->g, self->dev);
+	pass_start(&self->g, self->dev);
 	guest_add_slot(&self->g, 1, 0, GIB, GIB, page);
 	for (i = 0; i < ARRAY_SIZE(places); i++) {
 		EXPECT_PASS(GIB + places[i] * GUEST_PAGE, 1, 100 + i, true);

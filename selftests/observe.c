@@ -70,25 +70,13 @@ static void read_file(const char *name, char *text, size_t size)
 	close(fd);
 }
 
-static void start(struct guest *g, int dev)
-{
-	guest_create_bare(g, dev);
-	g->mem_size = GUEST_SIZE;
-	g->mem = mem_alloc(g->mem_size);
-	madvise(g->mem, g->mem_size, MADV_NOHUGEPAGE);
-	guest_add_slot(g, 0, 0, 0, g->mem_size, g->mem);
-	vcpu_create(g, &g->cpu, 0);
-	guest_load(g, pass, pass_end);
-	guest_long_mode(g, &g->cpu, GUEST_CODE);
-}
-
 TEST_F(observe, slots)
 {
 	char text[4096], want[4096];
 	uint8_t *mem = mem_alloc(SIZE);
 
 	NEEDS_DEBUGFS(self->dev);
-	start(&self->g, self->dev);
+	pass_start(&self->g, self->dev);
 	/* In order of gfn; then the other address space. */
 	guest_add_slot(&self->g, 7, KVM_MEM_READONLY, 2 * FAR_GPA, SIZE, mem);
 	guest_add_slot(&self->g, 9, 0, FAR_GPA, SIZE, mem);
@@ -140,7 +128,7 @@ TEST_F(observe, map)
 	ASSERT_EQ(0, madvise(large, 2 * MIB2, MADV_HUGEPAGE));
 	memset(large, 0, 2 * MIB2);
 	memset(small, 0, SIZE);
-	start(&self->g, self->dev);
+	pass_start(&self->g, self->dev);
 	read_file("map", text, sizeof(text));
 	EXPECT_STREQ("", text);
 
@@ -171,7 +159,7 @@ TEST_F(observe, verify)
 	int found;
 
 	NEEDS_DEBUGFS(self->dev);
-	start(&self->g, self->dev);
+	pass_start(&self->g, self->dev);
 	ASSERT_EQ(KVM_EXIT_HLT,
 		  run_pass(&self->g, GUEST_FREE, 10, 1, true, &wrong));
 	xioctl(self->g.vm, XVM_VERIFY, &verify);
@@ -199,7 +187,7 @@ TEST_F(observe, closed_vm)
 	size_t i;
 
 	NEEDS_DEBUGFS(self->dev);
-	start(&self->g, self->dev);
+	pass_start(&self->g, self->dev);
 	ASSERT_EQ(KVM_EXIT_HLT,
 		  run_pass(&self->g, GUEST_FREE, 10, 1, true, &wrong));
 	for (i = 0; i < NR_FILES; i++) {

@@ -55,19 +55,6 @@ FIXTURE_TEARDOWN(prefault)
 	close(self->dev);
 }
 
-/* A guest that passes over pages, in memory without large pages. */
-static void start(struct guest *g, int dev)
-{
-	guest_create_bare(g, dev);
-	g->mem_size = GUEST_SIZE;
-	g->mem = mem_alloc(g->mem_size);
-	madvise(g->mem, g->mem_size, MADV_NOHUGEPAGE);
-	guest_add_slot(g, 0, 0, 0, g->mem_size, g->mem);
-	vcpu_create(g, &g->cpu, 0);
-	guest_load(g, pass, pass_end);
-	guest_long_mode(g, &g->cpu, GUEST_CODE);
-}
-
 static uint8_t *small_pages(size_t size)
 {
 	uint8_t *mem = mem_alloc(size);
@@ -102,7 +89,7 @@ TEST_F(prefault, refuses)
 	struct kvm_pre_fault_memory range;
 	int cpu;
 
-	start(&self->g, self->dev);
+	pass_start(&self->g, self->dev);
 	cpu = self->g.cpu.fd;
 	EXPECT_EQ(-EINVAL, pre_fault(cpu, &range, 0, 0));
 	EXPECT_EQ(-EINVAL, pre_fault(cpu, &range, 1, GUEST_PAGE));
@@ -133,7 +120,7 @@ TEST_F(prefault, end_of_slot)
 	struct kvm_pre_fault_memory range;
 	uint8_t *mem = small_pages(SIZE);
 
-	start(&self->g, self->dev);
+	pass_start(&self->g, self->dev);
 	guest_add_slot(&self->g, 1, 0, FAR_GPA, SIZE, mem);
 	EXPECT_EQ(0, pre_fault(self->g.cpu.fd, &range, FAR_GPA + 2 * GUEST_PAGE,
 			       2 * SIZE));
@@ -156,7 +143,7 @@ TEST_F(prefault, no_host_page)
 	struct kvm_pre_fault_memory range;
 	uint8_t *mem = small_pages(SIZE);
 
-	start(&self->g, self->dev);
+	pass_start(&self->g, self->dev);
 	guest_add_slot(&self->g, 1, 0, FAR_GPA, SIZE, mem);
 	ASSERT_EQ(0, munmap(mem + 10 * GUEST_PAGE, GUEST_PAGE));
 	EXPECT_EQ(0, pre_fault(self->g.cpu.fd, &range, FAR_GPA, SIZE));
@@ -174,7 +161,7 @@ TEST_F(prefault, saves_faults)
 
 	for (i = 0; i < PAGES; i++)
 		*(uint64_t *)(mem + i * GUEST_PAGE) = 500 + i;
-	start(&self->g, self->dev);
+	pass_start(&self->g, self->dev);
 	guest_add_slot(&self->g, 1, 0, FAR_GPA, SIZE, mem);
 	/* The guest's own pages come first. */
 	ASSERT_EQ(KVM_EXIT_HLT,
@@ -204,7 +191,7 @@ TEST_F(prefault, fresh_memory)
 	uint8_t *mem = small_pages(SIZE);
 	uint64_t wrong, i;
 
-	start(&self->g, self->dev);
+	pass_start(&self->g, self->dev);
 	guest_add_slot(&self->g, 1, 0, FAR_GPA, SIZE, mem);
 	ASSERT_EQ(0, pre_fault(self->g.cpu.fd, &range, FAR_GPA, SIZE));
 	EXPECT_EQ(PAGES, leaves(&self->g, "pages_4k"));
@@ -225,7 +212,7 @@ TEST_F(prefault, large_leaf)
 	mem += -(uintptr_t)mem & (MIB2 - 1);
 	ASSERT_EQ(0, madvise(mem, 2 * MIB2, MADV_HUGEPAGE));
 	memset(mem, 1, 2 * MIB2);
-	start(&self->g, self->dev);
+	pass_start(&self->g, self->dev);
 	guest_add_slot(&self->g, 1, 0, FAR_GPA, 2 * MIB2, mem);
 	small = leaves(&self->g, "pages_4k");
 	EXPECT_EQ(0, pre_fault(self->g.cpu.fd, &range, FAR_GPA + 3 * GUEST_PAGE,
@@ -250,7 +237,7 @@ TEST_F(prefault, dirty_log)
 
 	if (!device_is_xvm(self->dev))
 		SKIP(return, "xvm's own");
-	start(&self->g, self->dev);
+	pass_start(&self->g, self->dev);
 	guest_add_slot(&self->g, 1, KVM_MEM_LOG_DIRTY_PAGES, FAR_GPA, SIZE,
 		       small_pages(SIZE));
 	ASSERT_EQ(0, pre_fault(self->g.cpu.fd, &range, FAR_GPA, SIZE));
@@ -287,7 +274,7 @@ TEST_F_TIMEOUT(prefault, signals, 60)
 	int calls = 0, tries, progress;
 	uint64_t before = 0;
 
-	start(&self->g, self->dev);
+	pass_start(&self->g, self->dev);
 	/* Until a signal has come in the middle of one. */
 	for (tries = 0; tries < 20 && calls < 2; tries++) {
 		uint8_t *mem = small_pages(size);
@@ -376,7 +363,7 @@ TEST_F(prefault, threads)
 
 	for (i = 0; i < THREADS * pages; i++)
 		*(uint64_t *)(mem + i * GUEST_PAGE) = i;
-	start(&self->g, self->dev);
+	pass_start(&self->g, self->dev);
 	guest_add_slot(&self->g, 1, 0, FAR_GPA, THREADS * size, mem);
 	start_parts(&self->g, parts, size, NULL);
 	EXPECT_EQ(0, join_parts(parts));
@@ -397,7 +384,7 @@ TEST_F(prefault, against_discard)
 	uint8_t *mem = small_pages(THREADS * SIZE);
 	int i;
 
-	start(&self->g, self->dev);
+	pass_start(&self->g, self->dev);
 	guest_add_slot(&self->g, 1, 0, FAR_GPA, THREADS * SIZE, mem);
 	start_parts(&self->g, parts, SIZE, &stop);
 	for (i = 0; i < 300; i++) {

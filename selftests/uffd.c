@@ -206,17 +206,6 @@ static void start(struct guest *g, int dev, struct lazy *lazy)
 	guest_add_slot(g, 1, 0, FAR_GPA, lazy->size, lazy->mem);
 }
 
-#define EXPECT_PASS(page, pages, first, write)				\
-	do {								\
-		uint64_t wrong_;					\
-									\
-		ASSERT_EQ(KVM_EXIT_HLT,					\
-			  run_pass(&self->g, FAR_GPA + (page) * GUEST_PAGE, \
-				   pages, first, write, &wrong_));	\
-		EXPECT_EQ(0, wrong_);					\
-		guest_verify(&self->g);					\
-	} while (0)
-
 TEST_F(uffd, missing)
 {
 	struct lazy lazy = { .resolve = copy_page };
@@ -229,22 +218,22 @@ TEST_F(uffd, missing)
 	lazy_serve(&lazy);
 	start(&self->g, self->dev, &lazy);
 	/* One page: nobody asks for its neighbours. */
-	EXPECT_PASS(5, 1, 1005, false);
+	EXPECT_PAGES(5, 1, 1005, false);
 	EXPECT_EQ(1, lazy.faults);
-	EXPECT_PASS(7, 1, 7, true);
+	EXPECT_PAGES(7, 1, 7, true);
 	EXPECT_EQ(2, lazy.faults);
 	ASSERT_EQ(0, mincore(lazy.mem, lazy.size, there));
 	EXPECT_EQ(0, there[6] & 1);
 	EXPECT_EQ(7, *(uint64_t *)(lazy.mem + 7 * GUEST_PAGE));
 
-	EXPECT_PASS(8, PAGES - 8, 1008, false);
+	EXPECT_PAGES(8, PAGES - 8, 1008, false);
 	EXPECT_EQ(PAGES - 6, lazy.faults);
 	/* What the host drops has to be asked for again. */
 	ASSERT_EQ(0, madvise(lazy.mem + 20 * GUEST_PAGE, GUEST_PAGE,
 			     MADV_DONTNEED));
-	EXPECT_PASS(8, PAGES - 8, 1008, false);
+	EXPECT_PAGES(8, PAGES - 8, 1008, false);
 	EXPECT_EQ(PAGES - 5, lazy.faults);
-	EXPECT_PASS(0, PAGES, 3000, true);
+	EXPECT_PAGES(0, PAGES, 3000, true);
 	EXPECT_EQ(0, wrong_words(lazy.mem, lazy.size, 3000));
 	lazy_stop(&lazy);
 }
@@ -259,7 +248,7 @@ TEST_F(uffd, missing_shmem)
 	lazy_register(&lazy, UFFDIO_REGISTER_MODE_MISSING);
 	lazy_serve(&lazy);
 	start(&self->g, self->dev, &lazy);
-	EXPECT_PASS(0, PAGES, 1000, false);
+	EXPECT_PAGES(0, PAGES, 1000, false);
 	EXPECT_EQ(PAGES, lazy.faults);
 	EXPECT_EQ(0, wrong_words(lazy.other, lazy.size, 1000));
 	lazy_stop(&lazy);
@@ -322,13 +311,13 @@ TEST_F(uffd, write_protect)
 	lazy_serve(&lazy);
 	start(&self->g, self->dev, &lazy);
 	/* All mapped for writing. */
-	EXPECT_PASS(0, PAGES, 600, true);
+	EXPECT_PAGES(0, PAGES, 600, true);
 	EXPECT_EQ(0, lazy.faults);
 
 	protect(&lazy, 0, lazy.size, true);
-	EXPECT_PASS(0, PAGES, 600, false);
+	EXPECT_PAGES(0, PAGES, 600, false);
 	EXPECT_EQ(0, lazy.faults);
-	EXPECT_PASS(0, PAGES, 700, true);
+	EXPECT_PAGES(0, PAGES, 700, true);
 	EXPECT_EQ(PAGES, lazy.faults);
 	/* Each was seen before the guest's write came to it. */
 	for (i = 0; i < PAGES; i++)
@@ -339,10 +328,10 @@ TEST_F(uffd, write_protect)
 	protect(&lazy, 0, lazy.size, true);
 	guest_add_slot(&self->g, 1, 0, 0, 0, NULL);
 	guest_add_slot(&self->g, 1, 0, FAR_GPA, lazy.size, lazy.mem);
-	EXPECT_PASS(10, 1, 10, true);
+	EXPECT_PAGES(10, 1, 10, true);
 	EXPECT_EQ(PAGES + 1, lazy.faults);
 	EXPECT_EQ(710, lazy.seen[10]);
-	EXPECT_PASS(11, PAGES - 11, 711, false);
+	EXPECT_PAGES(11, PAGES - 11, 711, false);
 	EXPECT_EQ(PAGES + 1, lazy.faults);
 	lazy_stop(&lazy);
 }
@@ -416,7 +405,7 @@ TEST_F(uffd, pre_fault)
 	EXPECT_EQ(0, kioctl(self->g.cpu.fd, KVM_PRE_FAULT_MEMORY, &range));
 	EXPECT_EQ(0, range.size);
 	EXPECT_EQ(PAGES, lazy.faults);
-	EXPECT_PASS(0, PAGES, 1000, false);
+	EXPECT_PAGES(0, PAGES, 1000, false);
 	lazy_stop(&lazy);
 }
 

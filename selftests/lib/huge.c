@@ -5,18 +5,6 @@
 #define MADV_COLLAPSE 25
 #endif
 
-void huge_start(struct guest *g, int dev)
-{
-	guest_create_bare(g, dev);
-	g->mem_size = GUEST_SIZE;
-	g->mem = mem_alloc(g->mem_size);
-	madvise(g->mem, g->mem_size, MADV_NOHUGEPAGE);
-	guest_add_slot(g, 0, 0, 0, g->mem_size, g->mem);
-	vcpu_create(g, &g->cpu, 0);
-	guest_load(g, pass, pass_end);
-	guest_long_mode(g, &g->cpu, GUEST_CODE);
-}
-
 uint64_t *page_word(uint8_t *area, uint64_t page)
 {
 	return (uint64_t *)(area + page * GUEST_PAGE);

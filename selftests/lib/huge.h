@@ -17,9 +17,6 @@
 /* The page in the middle of the second large one. */
 #define MIDDLE (512 + 100)
 
-/* As guest_start64() with pass, but in memory that has no large pages of its own. */
-void huge_start(struct guest *g, int dev);
-
 uint64_t *page_word(uint8_t *area, uint64_t page);
 void fill_pages(uint8_t *area, uint64_t pages, uint64_t first);
 uint64_t mismatches(uint8_t *area, uint64_t pages, uint64_t first);
@@ -32,16 +29,6 @@ bool huge_collapse(uint8_t *area, size_t size);
 uint8_t *huge_area(uint64_t first);
 /* Pages of hugetlbfs, which are the machine's to have, or NULL. */
 uint8_t *hugetlb_area(size_t size, int log2_page);
-
-/* For tests whose fixture holds the guest. */
-#define EXPECT_PASS(gpa, pages, first, write)				\
-	do {								\
-		uint64_t wrong_;					\
-									\
-		ASSERT_EQ(KVM_EXIT_HLT, run_pass(&self->g, gpa, pages,	\
-						 first, write, &wrong_)); \
-		ASSERT_EQ(0, wrong_);					\
-	} while (0)
 
 #define EXPECT_READS(first) EXPECT_PASS(HUGE_GPA, HUGE_PAGES, first, false)
 #define EXPECT_WRITES(first) EXPECT_PASS(HUGE_GPA, HUGE_PAGES, first, true)
@@ -58,7 +45,7 @@ uint8_t *hugetlb_area(size_t size, int log2_page);
 		(area) = huge_area(1000);				\
 		if (!(area))						\
 			SKIP(return, "no transparent huge pages");	\
-		huge_start(&self->g, self->dev);				\
+		pass_start(&self->g, self->dev);				\
 		guest_add_slot(&self->g, 1, 0, HUGE_GPA, HUGE_SIZE, area); \
 		EXPECT_READS(1000);					\
 		EXPECT_LEAVES(4);					\

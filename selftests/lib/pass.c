@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <sys/mman.h>
+
 #include "pass.h"
 
 /*
@@ -19,6 +21,18 @@ GUEST_ASM(pass, 64,
 	  "jnz 1b\n"
 	  "hlt");
 asm(".globl pass, pass_end");
+
+void pass_start(struct guest *g, int dev)
+{
+	guest_create_bare(g, dev);
+	g->mem_size = GUEST_SIZE;
+	g->mem = mem_alloc(g->mem_size);
+	madvise(g->mem, g->mem_size, MADV_NOHUGEPAGE);
+	guest_add_slot(g, 0, 0, 0, g->mem_size, g->mem);
+	vcpu_create(g, &g->cpu, 0);
+	guest_load(g, pass, pass_end);
+	guest_long_mode(g, &g->cpu, GUEST_CODE);
+}
 
 int run_pass(struct guest *g, uint64_t gpa, uint64_t pages, uint64_t first,
 	     bool write, uint64_t *wrong)
