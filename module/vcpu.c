@@ -148,6 +148,7 @@ static void vcpu_free(struct xvm_vcpu *vcpu)
 	memslots_del_reader(&vcpu->xvm->memslots, &vcpu->slots_reader);
 	xvm_mmu_cache_free(&vcpu->mmu_cache);
 	xvm_dirty_ring_free(vcpu);
+	xvm_shadow_vcpu_destroy(vcpu);
 	free_page((unsigned long)vcpu->pio_data);
 	free_page((unsigned long)vcpu->run);
 	kfree(vcpu);
@@ -180,7 +181,8 @@ static struct xvm_vcpu *vcpu_alloc(struct xvm *xvm, unsigned int id)
 	memslots_add_reader(&xvm->memslots, &vcpu->slots_reader);
 	vcpu->run = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	vcpu->pio_data = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	if (!vcpu->run || !vcpu->pio_data || xvm_dirty_ring_alloc(vcpu)) {
+	if (!vcpu->run || !vcpu->pio_data || xvm_dirty_ring_alloc(vcpu) ||
+	    (!xvm_npt && xvm_shadow_vcpu_create(vcpu))) {
 		vcpu_free(vcpu);
 		return NULL;
 	}

@@ -164,9 +164,10 @@ static long generic_check_extension(long ext)
 	case KVM_CAP_INTERNAL_ERROR_DATA:
 	case KVM_CAP_BINARY_STATS_FD:
 	case KVM_CAP_MEMORY_FAULT_INFO:
-	case KVM_CAP_PRE_FAULT_MEMORY:
 	case XVM_CAP_VERIFY:
 		return 1;
+	case KVM_CAP_PRE_FAULT_MEMORY:
+		return xvm_npt;
 	case XVM_CAP_VERSION:
 		return XVM_API_VERSION;
 	case XVM_CAP_MEMSLOT_BATCH:

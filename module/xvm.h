@@ -75,6 +75,7 @@ struct xvm_vcpu {
 	struct xvm_mmu_cache mmu_cache;
 	struct xvm_dirty_ring dirty_ring;
 	struct xvm_stream stream;
+	struct xvm_shadow_vcpu *shadow;	/* NULL with nested paging */
 	struct xvm_vcpu_stat stat;
 	struct xvm_vcpu_arch arch;
 };

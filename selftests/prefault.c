@@ -42,7 +42,7 @@ FIXTURE_SETUP(prefault)
 	if (self->dev < 0)
 		SKIP(return, "cannot open %s", variant->path);
 	if (ioctl(self->dev, KVM_CHECK_EXTENSION, KVM_CAP_PRE_FAULT_MEMORY) <= 0) {
-		ASSERT_FALSE(device_is_xvm(self->dev));
+		ASSERT_FALSE(device_is_xvm(self->dev) && device_has_npt(self->dev));
 		SKIP(return, "no KVM_PRE_FAULT_MEMORY");
 	}
 }

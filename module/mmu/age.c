@@ -27,7 +27,8 @@ static bool age(struct xvm *xvm, unsigned long start, unsigned long end, bool cl
 		u64 stop = memslot_hva_to_gfn(slot, min(last, memslot_last_hva(slot))) + 1;
 
 		read_lock(&xvm->mmu.lock);
-		young |= xvm_pgtable_age(&xvm->mmu.pgt, first, stop, clear);
+		young |= xvm->mmu.shadow ? xvm_shadow_age(xvm, first, stop, clear) :
+					   xvm_pgtable_age(&xvm->mmu.pgt, first, stop, clear);
 		read_unlock(&xvm->mmu.lock);
 		if (young && !clear)
 			break;

@@ -58,8 +58,8 @@ bool xvm_dirty_protect(struct xvm *xvm, u64 gfn, u64 nr, const unsigned long *on
 		if (only && find_next_bit(only, stop, first) >= stop)
 			continue;
 		read_lock(&xvm->mmu.lock);
-		any |= xvm_pgtable_wrprotect(&xvm->mmu.pgt, gfn + first, gfn + stop,
-					     only ? only + first / BITS_PER_LONG : NULL);
+		any |= xvm_mmu_wrprotect(xvm, gfn + first, gfn + stop,
+					 only ? only + first / BITS_PER_LONG : NULL);
 		read_unlock(&xvm->mmu.lock);
 		cond_resched();
 	}

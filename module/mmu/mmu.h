@@ -27,6 +27,7 @@ struct memslot;
 struct memslots;
 struct memslot_ops;
 struct kvm_pre_fault_memory;
+struct xvm_shadow;
 
 /*
  * Table pages at hand where nothing may sleep, topped up before.  The ctx of
@@ -86,6 +87,9 @@ struct xvm_mmu {
 	u64 dirty_manual;		/* KVM_DIRTY_LOG_*; what user space asked for */
 	u32 dirty_ring_size;		/* of each vCPU, in bytes; 0: bitmaps; set once, first */
 
+	/* NULL with nested paging; else pgt stays empty, see shadow/shadow.h. */
+	struct xvm_shadow *shadow;
+
 	/* Detached tables on their way back to the kernel; see tdp.c. */
 	struct xvm_zap_queue zapped;
 
@@ -105,8 +109,11 @@ enum xvm_fault_result {
 };
 
 /* tdp.c */
+extern bool xvm_npt;		/* module parameter: nested paging, or else shadow paging */
 int xvm_mmu_init(struct xvm *xvm);			/* binds to current->mm */
 void xvm_mmu_destroy(struct xvm *xvm);			/* after xvm_mmu_notifier_unregister() */
+/* Lock held.  As xvm_pgtable_wrprotect(), whatever the tables. */
+bool xvm_mmu_wrprotect(struct xvm *xvm, u64 start, u64 end, const unsigned long *only);
 u64 xvm_mmu_root(struct xvm *xvm);			/* physical address for the nested CR3 */
 /*
  * Lock held for writing.  What was mapped may still be used until the flush,
@@ -276,6 +283,36 @@ void xvm_tlb_defer(struct xvm *xvm, u64 start_gfn, u64 end_gfn);
 bool xvm_tlb_flush_deferred(struct xvm *xvm);		/* false: none was due */
 int xvm_tlb_init(void);			/* once per module */
 void xvm_tlb_exit(void);
+
+/*
+ * shadow/: instead of the nested tables, where xvm_npt is off.  A vCPU's part is
+ * called with its mutex held.
+ */
+int xvm_shadow_create(struct xvm *xvm);
+void xvm_shadow_destroy(struct xvm *xvm);
+int xvm_shadow_vcpu_create(struct xvm_vcpu *vcpu);
+void xvm_shadow_vcpu_destroy(struct xvm_vcpu *vcpu);
+void xvm_shadow_stale(struct xvm_vcpu *vcpu);	/* what decides on its root has changed */
+/* User space has set registers: perhaps it has changed the guest's tables for that, too. */
+void xvm_shadow_resync(struct xvm_vcpu *vcpu);
+/* Between announcing an entry and entering: may it go in with the root that it has? */
+bool xvm_shadow_ready(struct xvm_vcpu *vcpu);
+int xvm_shadow_load(struct xvm_vcpu *vcpu);	/* may sleep; a root; -ENOMEM */
+/* As the nested ones; error: a page fault's.  FIXED also for a fault that is the guest's own. */
+enum xvm_fault_result xvm_shadow_fault_fast(struct xvm_vcpu *vcpu, u64 gva, u32 error);
+int xvm_shadow_fault(struct xvm_vcpu *vcpu, u64 gva, u32 error, u64 *gpa);
+void xvm_shadow_invlpg(struct xvm_vcpu *vcpu, u64 gva);
+/* The emulator has written guest memory, in one page. */
+void xvm_shadow_written(struct xvm_vcpu *vcpu, u64 gpa, unsigned int len);
+/* The emulator can't do what writes a table: true if the guest can, now. */
+bool xvm_shadow_release_table(struct xvm_vcpu *vcpu);
+/* Lock held for writing.  As xvm_mmu_zap_range(). */
+void xvm_shadow_zap_range(struct xvm *xvm, u64 start, u64 end);
+/* Lock held.  As xvm_pgtable_wrprotect(). */
+bool xvm_shadow_wrprotect(struct xvm *xvm, u64 start, u64 end, const unsigned long *only);
+/* Lock held.  As xvm_pgtable_age(). */
+bool xvm_shadow_age(struct xvm *xvm, u64 start, u64 end, bool clear);
+void xvm_shadow_free_zapped(struct xvm *xvm);	/* after the flush */
 
 /* slots.c: the MMU's answers to memslot updates */
 extern const struct memslot_ops xvm_memslot_ops;

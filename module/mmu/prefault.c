@@ -82,6 +82,9 @@ long xvm_pre_fault_memory(struct xvm_vcpu *vcpu, struct kvm_pre_fault_memory __u
 	struct kvm_pre_fault_memory range;
 	long ret;
 
+	/* By frames alone a shadowed guest has no tables. */
+	if (!xvm_npt)
+		return -EOPNOTSUPP;
 	if (copy_from_user(&range, arg, sizeof(range)))
 		return -EFAULT;
 	ret = map_range(vcpu, &range);

@@ -135,6 +135,14 @@ void xvm_mmu_collapse(struct xvm *xvm, const struct memslot *slot)
 	u64 gfn = slot->base_gfn;
 	unsigned int nr;
 
+	/* Shadowed: the next faults see how large they may be. */
+	if (xvm->mmu.shadow) {
+		write_lock(&xvm->mmu.lock);
+		xvm_mmu_zap_range(xvm, gfn, memslot_end_gfn(slot));
+		xvm_mmu_zap_flush(xvm);
+		write_unlock(&xvm->mmu.lock);
+		return;
+	}
 	while (gfn < memslot_end_gfn(slot)) {
 		write_lock(&xvm->mmu.lock);
 		gfn = find_collapsible(xvm, slot, gfn, leaves, &nr);

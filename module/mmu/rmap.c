@@ -35,10 +35,11 @@ void xvm_rmap_cache_destroy(void)
 	chunk_cache = NULL;
 }
 
-int xvm_rmap_stock_fill(struct xvm_rmap_stock *stock, unsigned int descs, unsigned int chunks)
+int xvm_rmap_stock_fill(struct xvm_rmap_stock *stock, unsigned int descs, unsigned int chunks,
+			gfp_t gfp)
 {
 	while (stock->nr_descs < descs) {
-		struct xvm_rmap_desc *desc = kmem_cache_zalloc(desc_cache, GFP_KERNEL_ACCOUNT);
+		struct xvm_rmap_desc *desc = kmem_cache_zalloc(desc_cache, gfp);
 
 		if (!desc)
 			return -ENOMEM;
@@ -47,7 +48,7 @@ int xvm_rmap_stock_fill(struct xvm_rmap_stock *stock, unsigned int descs, unsign
 		stock->nr_descs++;
 	}
 	while (stock->nr_chunks < chunks) {
-		struct xvm_rmap_chunk *chunk = kmem_cache_zalloc(chunk_cache, GFP_KERNEL_ACCOUNT);
+		struct xvm_rmap_chunk *chunk = kmem_cache_zalloc(chunk_cache, gfp);
 
 		if (!chunk)
 			return -ENOMEM;

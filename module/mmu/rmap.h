@@ -19,6 +19,7 @@
 #ifndef XVM_MMU_RMAP_H
 #define XVM_MMU_RMAP_H
 
+#include <linux/bits.h>
 #include <linux/rbtree.h>
 #include <linux/types.h>
 
@@ -37,7 +38,7 @@ struct xvm_rmap_desc {
 };
 
 #define XVM_RMAP_CHUNK_BITS	6
-#define XVM_RMAP_CHUNK		(1U << XVM_RMAP_CHUNK_BITS)
+#define XVM_RMAP_CHUNK		BIT(XVM_RMAP_CHUNK_BITS)
 #define XVM_RMAP_LEVELS		3	/* sizes of leaves: 4K, 2M, 1G */
 
 struct xvm_rmap_chunk {
@@ -68,8 +69,9 @@ struct xvm_rmap_stock {
 int xvm_rmap_cache_create(void);
 void xvm_rmap_cache_destroy(void);
 
-/* May sleep.  -ENOMEM: there are fewer than asked for, and what there is stays. */
-int xvm_rmap_stock_fill(struct xvm_rmap_stock *stock, unsigned int descs, unsigned int chunks);
+/* Sleeps as gfp lets it.  -ENOMEM: there are fewer than asked for, and what there is stays. */
+int xvm_rmap_stock_fill(struct xvm_rmap_stock *stock, unsigned int descs, unsigned int chunks,
+			gfp_t gfp);
 void xvm_rmap_stock_free(struct xvm_rmap_stock *stock);
 
 /* Lists.  The map counts their descriptors. */

@@ -6,10 +6,15 @@
 #include <linux/gfp.h>
 #include <linux/io.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/sched.h>
 
 #include "../observe/trace.h"
 #include "../xvm.h"
+
+bool xvm_npt __ro_after_init = true;
+module_param_named(npt, xvm_npt, bool, 0444);
+MODULE_PARM_DESC(npt, "Nested paging; without it guests' page tables are shadowed (1)");
 
 /* Subtrees that may wait for the worker; beyond that the zapping thread frees them itself. */
 #define ZAP_QUEUE_MAX	512
@@ -150,7 +155,9 @@ void xvm_mmu_zap_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn)
 	struct xvm_pgtable_count count = {};
 
 	lockdep_assert_held_write(&xvm->mmu.lock);
-	if (xvm_pgtable_unmap(&xvm->mmu.pgt, start_gfn, end_gfn, xvm, &count))
+	if (xvm->mmu.shadow)
+		xvm_shadow_zap_range(xvm, start_gfn, end_gfn);
+	else if (xvm_pgtable_unmap(&xvm->mmu.pgt, start_gfn, end_gfn, xvm, &count))
 		xvm_tlb_defer(xvm, count.start, count.end);
 	count_zapped(xvm, &count);
 	trace_xvm_zap(start_gfn, end_gfn);
@@ -161,7 +168,11 @@ void xvm_mmu_zap_flush(struct xvm *xvm)
 	struct xvm_zap_queue *queue = &xvm->mmu.zapped;
 
 	lockdep_assert_held_write(&xvm->mmu.lock);
-	if (!xvm_tlb_flush_deferred(xvm) || list_empty(&queue->detached))
+	if (!xvm_tlb_flush_deferred(xvm))
+		return;
+	if (xvm->mmu.shadow)
+		xvm_shadow_free_zapped(xvm);
+	if (list_empty(&queue->detached))
 		return;
 	spin_lock(&queue->lock);
 	list_splice_tail_init(&queue->detached, &queue->freeable);
@@ -175,6 +186,13 @@ void xvm_mmu_zap_throttle(struct xvm *xvm)
 {
 	if (READ_ONCE(xvm->mmu.zapped.nr_freeable) > ZAP_QUEUE_MAX)
 		free_zapped(xvm);
+}
+
+bool xvm_mmu_wrprotect(struct xvm *xvm, u64 start, u64 end, const unsigned long *only)
+{
+	lockdep_assert_held(&xvm->mmu.lock);
+	return xvm->mmu.shadow ? xvm_shadow_wrprotect(xvm, start, end, only) :
+				 xvm_pgtable_wrprotect(&xvm->mmu.pgt, start, end, only);
 }
 
 u64 xvm_mmu_root(struct xvm *xvm)
@@ -202,9 +220,19 @@ int xvm_mmu_init(struct xvm *xvm)
 		return -ENOMEM;
 	atomic64_inc(&xvm->stat.table_pages);
 
+	err = xvm_npt ? 0 : xvm_shadow_create(xvm);
+	if (err)
+		goto free_root;
 	err = xvm_mmu_notifier_register(xvm);
 	if (err)
-		free_page((unsigned long)mmu->pgt.root);
+		goto destroy_shadow;
+	return 0;
+
+destroy_shadow:
+	if (mmu->shadow)
+		xvm_shadow_destroy(xvm);
+free_root:
+	free_page((unsigned long)mmu->pgt.root);
 	return err;
 }
 
@@ -213,6 +241,8 @@ void xvm_mmu_destroy(struct xvm *xvm)
 	struct xvm_mmu *mmu = &xvm->mmu;
 	struct xvm_pgtable_count count = {};
 
+	if (mmu->shadow)
+		xvm_shadow_destroy(xvm);
 	flush_work(&mmu->zapped.work);
 	/* No vCPU is left to walk these; their ASID is flushed before it is used again. */
 	free_subtrees(xvm, &mmu->zapped.detached);

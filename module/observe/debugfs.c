@@ -130,6 +130,7 @@ void xvm_observe_vm_create(struct xvm *xvm, int fd)
 	create_files(xvm, observe->vcpu_files, vcpu_stat_entries, XVM_NR_VCPU_STATS,
 		     &vcpu_stat_fops);
 	xvm_show_create(xvm, observe->dir);
+	xvm_observe_rmaps_create(xvm);
 }
 
 void xvm_observe_vm_destroy(struct xvm *xvm)

@@ -16,6 +16,9 @@ struct stat_entry {
 extern const struct stat_entry vm_stat_entries[XVM_NR_VM_STATS];
 extern const struct stat_entry vcpu_stat_entries[XVM_NR_VCPU_STATS];
 
+/* rmaps.c: the file mmu_rmaps_stat */
+void xvm_observe_rmaps_create(struct xvm *xvm);
+
 static inline u64 stat_value(const struct stat_entry *entry, const void *object)
 {
 	return READ_ONCE(*(const u64 *)(object + entry->offset));

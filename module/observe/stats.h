@@ -23,6 +23,8 @@ struct dentry;
 	X(pages_2m, INSTANT, NONE)			\
 	X(pages_1g, INSTANT, NONE)			\
 	X(table_pages, INSTANT, NONE)			\
+	X(max_mmu_rmap_size, PEAK, NONE)		\
+	X(rmap_bytes, INSTANT, BYTES)			\
 	X(remote_tlb_flush, CUMULATIVE, NONE)		\
 	X(remote_tlb_flush_requests, CUMULATIVE, NONE)	\
 	X(remote_tlb_flush_ranged, CUMULATIVE, NONE)	\

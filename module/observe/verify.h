@@ -31,4 +31,19 @@ void verify_slots(struct verify *verify);
 /* verify_mmu.c; memslots.lock held; 0, -EINTR, -EAGAIN */
 int verify_mmu(struct verify *verify);
 
+struct memslot;
+
+/* A leaf that is being looked at. */
+struct verify_leaf {
+	u64 pte;
+	u64 gfn;
+	u64 pages;
+	unsigned int level;
+};
+
+/* What holds for leaves of all tables; mmu.lock held.  last: the slot of the leaf before. */
+void verify_leaf(struct verify *verify, struct memslot **last, const struct verify_leaf *leaf);
+/* verify_shadow.c; memslots.lock held; 0, -EINTR */
+int verify_shadow(struct verify *verify);
+
 #endif

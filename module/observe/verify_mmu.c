@@ -27,14 +27,6 @@
 #define MAX_EXCLUSIVE	2048
 #define COUNT_ATTEMPTS	64
 
-/* A leaf that is being looked at. */
-struct leaf {
-	u64 pte;
-	u64 gfn;
-	u64 pages;
-	unsigned int level;
-};
-
 /*
  * A walk in batches.  It visits links and leaves in order of gfn, and of
  * falling level where the gfn is the same; after a break it starts over where
@@ -43,7 +35,8 @@ struct leaf {
 struct tour {
 	struct xvm_walk walk;
 	struct verify *verify;
-	void (*check)(struct tour *tour, const struct leaf *leaf);	/* or NULL: just count */
+	/* Or NULL: just count. */
+	void (*check)(struct tour *tour, const struct verify_leaf *leaf);
 	u64 seen_gfn;
 	unsigned int seen_level;
 	unsigned int quota;
@@ -71,7 +64,7 @@ static enum xvm_walk_answer tour_visit(struct xvm_walk *walk, u64 *pte, u64 val,
 	}
 	tour->count.leaves[level]++;
 	if (tour->check) {
-		const struct leaf leaf = {
+		const struct verify_leaf leaf = {
 			.pte = val,
 			.gfn = gfn,
 			.pages = xvm_level_pages(level),
@@ -127,7 +120,8 @@ static int tour_take(struct tour *tour)
 			(leaf)->gfn, (leaf)->level, ##__VA_ARGS__)
 
 /* A leaf is never larger than the host's mapping: one entry of the host says all. */
-static void check_host(struct verify *verify, const struct memslot *slot, const struct leaf *leaf)
+static void check_host(struct verify *verify, const struct memslot *slot,
+		       const struct verify_leaf *leaf)
 {
 	unsigned long hva = memslot_gfn_to_hva(slot, leaf->gfn);
 	u64 pfn = xvm_pte_pfn(leaf->pte);
@@ -151,7 +145,7 @@ static void check_host(struct verify *verify, const struct memslot *slot, const 
 
 /* Bits are taken with memslots.lock held, which is ours: no protection is under way. */
 static void check_logged(struct verify *verify, const struct memslot *slot,
-			 const struct leaf *leaf)
+			 const struct verify_leaf *leaf)
 {
 	u64 first = leaf->gfn - slot->base_gfn;
 
@@ -167,14 +161,13 @@ static void check_logged(struct verify *verify, const struct memslot *slot,
 			 leaf->pte);
 }
 
-static void check_leaf(struct tour *tour, const struct leaf *leaf)
+void verify_leaf(struct verify *verify, struct memslot **last, const struct verify_leaf *leaf)
 {
-	struct verify *verify = tour->verify;
-	struct memslot *slot = tour->slot;
+	struct memslot *slot = *last;
 
 	if (!slot || !memslot_holds(slot, leaf->gfn)) {
 		slot = memslot_by_gfn(memslots_active(&verify->xvm->memslots, 0), leaf->gfn);
-		tour->slot = slot;
+		*last = slot;
 	}
 	if (!slot) {
 		verify_violated(verify, "gfn 0x%llx level %u: leaf 0x%llx, but no slot", leaf->gfn,
@@ -197,6 +190,11 @@ static void check_leaf(struct tour *tour, const struct leaf *leaf)
 	}
 	check_logged(verify, slot, leaf);
 	check_host(verify, slot, leaf);
+}
+
+static void check_leaf(struct tour *tour, const struct verify_leaf *leaf)
+{
+	verify_leaf(tour->verify, &tour->slot, leaf);
 }
 
 /* The counters and, for whether they are comparable, what moves with every zap. */
@@ -292,6 +290,8 @@ int verify_mmu(struct verify *verify)
 	struct tour tour;
 	int err;
 
+	if (verify->xvm->mmu.shadow)
+		return verify_shadow(verify);
 	/* Broken slots are no measure for leaves, nor safe to look anything up in. */
 	if (!verify->result.violations) {
 		tour_init(&tour, verify);

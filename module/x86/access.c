@@ -196,17 +196,23 @@ static const struct xvm_gpt_ops gpt_ops = {
 	.cmpxchg_gpa = gpt_cmpxchg,
 };
 
-int xvm_translate(struct xvm_vcpu *vcpu, u64 gva, u32 access, struct xvm_gpt_result *res)
+void xvm_gpt_vcpu_role(struct xvm_vcpu *vcpu, struct xvm_gpt_role *role)
 {
 	const struct xvm_gpt_cpu cpu = {
 		.maxphyaddr = clamp_t(u8, vcpu->arch.maxphyaddr, 32, 52),
 		.gbpages = boot_cpu_has(X86_FEATURE_GBPAGES),
 		.amd = true,
 	};
+
+	xvm_gpt_role_init(role, &cpu, xvm_vendor->get_cr0(vcpu), xvm_vendor->get_cr3(vcpu),
+			  xvm_vendor->get_cr4(vcpu), xvm_vendor->get_efer(vcpu), vcpu->arch.pkru);
+}
+
+int xvm_translate(struct xvm_vcpu *vcpu, u64 gva, u32 access, struct xvm_gpt_result *res)
+{
 	struct xvm_gpt_role role;
 
-	xvm_gpt_role_init(&role, &cpu, xvm_vendor->get_cr0(vcpu), xvm_vendor->get_cr3(vcpu),
-			  xvm_vendor->get_cr4(vcpu), xvm_vendor->get_efer(vcpu), vcpu->arch.pkru);
+	xvm_gpt_vcpu_role(vcpu, &role);
 	return xvm_gpt_walk(&gpt_ops, vcpu, &role, gva, access, res);
 }
 

@@ -126,6 +126,13 @@ static int emul_probe_write(struct xvm_emul *e, u64 linear, unsigned int len)
 	return ret;
 }
 
+/* Perhaps it is one of the guest's page tables. */
+static void written(struct xvm_vcpu *vcpu, u64 gpa, unsigned int len)
+{
+	if (vcpu->shadow)
+		xvm_shadow_written(vcpu, gpa, len);
+}
+
 static int emul_write(struct xvm_emul *e, u64 linear, const void *buf, unsigned int len)
 {
 	int ret, result = EMUL_OK;
@@ -149,6 +156,8 @@ static int emul_write(struct xvm_emul *e, u64 linear, const void *buf, unsigned 
 				result = EMUL_EXIT;
 			else if (ret)
 				return ret;
+		} else {
+			written(emul_vcpu(e), gpa, n);
 		}
 		linear = xvm_emul_wrap(e, linear + n);
 		buf += n;
@@ -173,6 +182,7 @@ static int emul_cmpxchg(struct xvm_emul *e, u64 linear, const void *old, const v
 	memcpy(&to, new, len);
 	switch (xvm_cmpxchg_gpa(emul_vcpu(e), gpa, from, to, len)) {
 	case 0:
+		written(emul_vcpu(e), gpa, len);
 		return EMUL_OK;
 	case -EAGAIN:
 		return EMUL_RETRY;
@@ -210,6 +220,13 @@ static void emul_write_xmm(struct xvm_emul *e, unsigned int reg, const u64 val[2
 	xvm_fpu_write_xmm(emul_vcpu(e), reg, val);
 }
 
+static void emul_invlpg(struct xvm_emul *e, u64 linear)
+{
+	/* Only a shadowed guest's is intercepted. */
+	if (emul_vcpu(e)->shadow)
+		xvm_shadow_invlpg(emul_vcpu(e), linear);
+}
+
 static const struct xvm_emul_ops emul_ops = {
 	.read = emul_read,
 	.write = emul_write,
@@ -217,6 +234,7 @@ static const struct xvm_emul_ops emul_ops = {
 	.fetch = emul_fetch,
 	.probe_write = emul_probe_write,
 	.pio = emul_pio,
+	.invlpg = emul_invlpg,
 	.read_xmm = emul_read_xmm,
 	.write_xmm = emul_write_xmm,
 };
@@ -330,6 +348,8 @@ int xvm_internal_error(struct xvm_vcpu *vcpu, const u8 *insn, unsigned int len)
  */
 static int unhandled(struct xvm_vcpu *vcpu, const struct xvm_emul *e)
 {
+	if (vcpu->shadow && xvm_shadow_release_table(vcpu))
+		return 1;
 	if (!vcpu->xvm->arch.exit_on_emulation_error) {
 		xvm_queue_ud(vcpu);
 		if (e->cpl)

@@ -80,7 +80,7 @@ static bool is_leaf(const struct xvm_gpt_role *role, unsigned int level, u64 ent
 	return level == 2 || (level == 3 && role->levels >= 4 && role->cpu.gbpages);
 }
 
-static u64 reserved_bits(const struct xvm_gpt_role *role, unsigned int level, u64 entry)
+u64 xvm_gpt_reserved(const struct xvm_gpt_role *role, unsigned int level, u64 entry)
 {
 	unsigned int maxphyaddr = role->cpu.maxphyaddr;
 	bool leaf = is_leaf(role, level, entry);
@@ -191,7 +191,7 @@ static int walk_once(const struct xvm_gpt_ops *ops, void *ctx, const struct xvm_
 
 		if (!(entry & PTE_P))
 			return page_fault(role, res, access, 0);
-		if (entry & reserved_bits(role, level, entry))
+		if (entry & xvm_gpt_reserved(role, level, entry))
 			return page_fault(role, res, access, XVM_PF_PRESENT | XVM_PF_RSVD);
 		/* The top entries of PAE carry no permissions.  NX that is off was reserved. */
 		if (role->levels != PAE_LEVELS || level != PAE_LEVELS) {

@@ -75,6 +75,9 @@ struct xvm_gpt_ops {
 void xvm_gpt_role_init(struct xvm_gpt_role *role, const struct xvm_gpt_cpu *cpu, u64 cr0, u64 cr3,
 		       u64 cr4, u64 efer, u32 pkru);
 
+/* Bits that must not be set in an entry of a level. */
+u64 xvm_gpt_reserved(const struct xvm_gpt_role *role, unsigned int level, u64 entry);
+
 /*
  * Translates @gva, which must be canonical, for an access of the kinds in the mask @access.
  * Returns 0 with the translation in @res; XVM_GPT_FAULT with ->error_code; or what an op returned,

@@ -178,6 +178,13 @@ static int do_cr(struct xvm_vcpu *vcpu, unsigned int nr, u64 *reg, bool write)
 		}
 		bad = xvm_guest_set_cr0(vcpu, *reg);
 		break;
+	case 3:
+		if (!write) {
+			*reg = xvm_vendor->get_cr3(vcpu);
+			return 0;
+		}
+		bad = xvm_guest_set_cr3(vcpu, *reg);
+		break;
 	case 4:
 		if (!write) {
 			*reg = xvm_vendor->get_cr4(vcpu);

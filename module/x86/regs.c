@@ -239,6 +239,24 @@ int xvm_guest_set_cr0(struct xvm_vcpu *vcpu, u64 val)
 	return 0;
 }
 
+int xvm_guest_set_cr3(struct xvm_vcpu *vcpu, u64 val)
+{
+	u64 cr4 = xvm_vendor->get_cr4(vcpu), old = xvm_vendor->get_cr3(vcpu);
+
+	/* With PCIDs the top bit asks to keep what is cached: more may be forgotten than asked. */
+	if (cr4 & X86_CR4_PCIDE)
+		val &= ~X86_CR3_PCID_NOFLUSH;
+	if (xvm_is_long_mode(vcpu) && (val & xvm_reserved_gpa_bits(vcpu)))
+		return 1;
+	xvm_vendor->set_cr3(vcpu, val);
+	if (!xvm_is_long_mode(vcpu) && (cr4 & X86_CR4_PAE) &&
+	    (xvm_vendor->get_cr0(vcpu) & X86_CR0_PG) && !pdptes_valid(vcpu)) {
+		xvm_vendor->set_cr3(vcpu, old);
+		return 1;
+	}
+	return 0;
+}
+
 int xvm_guest_set_cr4(struct xvm_vcpu *vcpu, u64 val)
 {
 	u64 old = xvm_vendor->get_cr4(vcpu);

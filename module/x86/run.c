@@ -134,7 +134,7 @@ static enum xvm_exit_result run_section(struct xvm_vcpu *vcpu)
 			break;
 		local_irq_disable();
 		flush = publish_entry(vcpu);
-		if (must_leave()) {
+		if (must_leave() || (vcpu->shadow && !xvm_shadow_ready(vcpu))) {
 			/* What it said it had flushed, it has not. */
 			if (flush)
 				vcpu->arch.tlb_gen = 0;
@@ -222,6 +222,11 @@ static int run_once(struct xvm_vcpu *vcpu)
 	if (window_open(vcpu)) {
 		vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 		return 0;
+	}
+	if (vcpu->shadow && !xvm_shadow_ready(vcpu)) {
+		ret = xvm_shadow_load(vcpu);
+		if (ret)
+			return ret;
 	}
 	switch (run_section(vcpu)) {
 	case XVM_EXIT_RESUME:

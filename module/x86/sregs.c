@@ -133,6 +133,7 @@ static int set_common(struct xvm_vcpu *vcpu, const struct kvm_sregs *s)
 	if (at_reset_vector(vcpu, s))
 		vcpu->arch.mp_state = KVM_MP_STATE_RUNNABLE;
 	xvm_cpuid_refresh(vcpu);
+	xvm_shadow_resync(vcpu);
 	return 0;
 }
 

@@ -57,6 +57,8 @@ struct xvm_vendor_ops {
 	void (*set_cr0)(struct xvm_vcpu *vcpu, u64 val);	/* EFER.LMA follows, see set_efer */
 	u64 (*get_cr3)(struct xvm_vcpu *vcpu);
 	void (*set_cr3)(struct xvm_vcpu *vcpu, u64 val);
+	/* Shadow paging: what the CPU's CR3 is to be from the next entry on. */
+	void (*set_root)(struct xvm_vcpu *vcpu, u64 cr3);
 	u64 (*get_cr4)(struct xvm_vcpu *vcpu);
 	void (*set_cr4)(struct xvm_vcpu *vcpu, u64 val);
 	u64 (*get_efer)(struct xvm_vcpu *vcpu);

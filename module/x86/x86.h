@@ -45,6 +45,7 @@ int xvm_get_mp_state(struct xvm_vcpu *vcpu, struct kvm_mp_state *mp);
 int xvm_set_mp_state(struct xvm_vcpu *vcpu, const struct kvm_mp_state *mp);
 /* Guest's own MOV to CRn, DRn, XSETBV: nonzero means #GP is due. */
 int xvm_guest_set_cr0(struct xvm_vcpu *vcpu, u64 val);
+int xvm_guest_set_cr3(struct xvm_vcpu *vcpu, u64 val);
 int xvm_guest_set_cr4(struct xvm_vcpu *vcpu, u64 val);
 int xvm_guest_set_cr8(struct xvm_vcpu *vcpu, u64 val);
 int xvm_guest_set_xcr(struct xvm_vcpu *vcpu, u32 index, u64 val);
@@ -147,6 +148,7 @@ static inline void xvm_queue_ud(struct xvm_vcpu *vcpu)
  * these don't sleep, and fail where they would have to.
  */
 struct xvm_gpt_result;
+struct xvm_gpt_role;
 bool xvm_access_begin(struct xvm_vcpu *vcpu);
 void xvm_access_end(struct xvm_vcpu *vcpu, bool began);
 /* -EFAULT: no memory there */
@@ -154,6 +156,8 @@ int xvm_read_gpa(struct xvm_vcpu *vcpu, u64 gpa, void *buf, unsigned int len);
 int xvm_write_gpa(struct xvm_vcpu *vcpu, u64 gpa, const void *buf, unsigned int len);
 /* 0; -EAGAIN: memory doesn't hold old; -EFAULT.  size: 1, 2, 4, 8, aligned to it */
 int xvm_cmpxchg_gpa(struct xvm_vcpu *vcpu, u64 gpa, u64 old, u64 new, unsigned int size);
+/* How the guest pages now. */
+void xvm_gpt_vcpu_role(struct xvm_vcpu *vcpu, struct xvm_gpt_role *role);
 int xvm_translate(struct xvm_vcpu *vcpu, u64 gva, u32 access, struct xvm_gpt_result *res);
 u64 xvm_linear_rip(struct xvm_vcpu *vcpu);
 /* How many bytes at RIP were read, or -errno */

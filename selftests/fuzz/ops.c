@@ -104,7 +104,7 @@ static void *page(uint64_t i)
 	return (void *)(ARENA + i % ARENA_PAGES * GUEST_PAGE);
 }
 
-static void replace(atomic_int *fd, int by)
+static void replace(_Atomic int *fd, int by)
 {
 	int old = atomic_exchange(fd, by);
 
@@ -149,7 +149,7 @@ static long do_vcpu(struct thread *t, const uint64_t *a)
 		ioctl(fd, KVM_SET_CPUID2, cpuid);
 	free(cpuid);
 	/* What was there before stays mapped: somebody may be at it. */
-	t->arena->runs[i] = (uintptr_t)run;
+	t->arena->runs[i] = run;
 	replace(&t->arena->vcpus[i], fd);
 	return fd;
 }
@@ -422,7 +422,7 @@ static long do_guest(struct thread *t, const uint64_t *a)
 {
 	unsigned int i = a[0] % NR_VCPUS;
 	struct guest g = { .mem = (uint8_t *)ARENA, .mem_size = GUEST_SIZE };
-	struct vcpu v = { .fd = t->arena->vcpus[i], .run = (void *)t->arena->runs[i] };
+	struct vcpu v = { .fd = t->arena->vcpus[i], .run = t->arena->runs[i] };
 
 	guest_prepare(&g, &v, a[2], a[1], a[3], a[4]);
 	return 0;
@@ -437,7 +437,7 @@ static long do_run(struct thread *t, const uint64_t *a)
 		.sigev_signo = SIGUSR1,
 		._sigev_un._tid = syscall(SYS_gettid),
 	};
-	struct kvm_run *run = (void *)t->arena->runs[a[0] % NR_VCPUS];
+	struct kvm_run *run = t->arena->runs[a[0] % NR_VCPUS];
 	unsigned int times = 1 + a[1] % 8;
 	timer_t timer;
 	long ret = -1;

@@ -27,6 +27,19 @@ void __attribute__((weak)) test_die(const char *file, int line, const char *fmt,
 	_exit(KSFT_FAIL);
 }
 
+bool device_has_npt(int dev)
+{
+	const char *path = device_is_xvm(dev) ? "/sys/module/xvm/parameters/npt" :
+						"/sys/module/kvm_amd/parameters/npt";
+	char c = 'Y';
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0 && read(fd, &c, 1) != 1)
+		c = 'Y';
+	close(fd);
+	return c == 'Y' || c == '1';
+}
+
 void *mem_alloc(size_t size)
 {
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,

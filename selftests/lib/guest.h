@@ -113,6 +113,9 @@ static inline bool device_is_recent(int dev)
 	return ioctl(dev, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY2) > 0;
 }
 
+/* False where the device was loaded to shadow its guests' page tables. */
+bool device_has_npt(int dev);
+
 /* Anonymous memory, page-aligned and populated on demand. */
 void *mem_alloc(size_t size);
 

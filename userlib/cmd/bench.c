@@ -22,6 +22,7 @@ static const struct bench_group *const groups[] = {
 	&bench_memslots,
 	&bench_mmu,
 	&bench_exits,
+	&bench_fork,
 };
 
 /* The results of a benchmark: those of its first figure, size by size, &c. */

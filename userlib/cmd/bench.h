@@ -74,6 +74,7 @@ struct bench_group {
 extern const struct bench_group bench_memslots;
 extern const struct bench_group bench_mmu;
 extern const struct bench_group bench_exits;
+extern const struct bench_group bench_fork;
 
 #define BENCH_DEVICES_MAX 2
 #define BENCH_ROUNDS_MAX 99
@@ -165,6 +166,7 @@ void *bench_allocate(uint64_t size);
 extern const char guest_pio[], guest_pio_end[];
 extern const char guest_mmio[], guest_mmio_end[];
 extern const char guest_cpuid[], guest_cpuid_end[];
+extern const char guest_fork[], guest_fork_end[];
 extern const char guest_touch[], guest_touch_end[];
 extern const char guest_stall[], guest_stall_end[];
 

@@ -120,6 +120,8 @@ struct xvm_emul_ops {
 	/* @count: elements wanted; where some were done, set to how many, at least one. */
 	int (*pio)(struct xvm_emul *e, u16 port, bool in, unsigned int size, void *data,
 		   unsigned int *count);
+	/* Optional; without it INVLPG is EMUL_UNHANDLED. */
+	void (*invlpg)(struct xvm_emul *e, u64 linear);
 	/* Optional; without them SSE moves are EMUL_UNHANDLED. */
 	void (*read_xmm)(struct xvm_emul *e, unsigned int reg, u64 val[2]);
 	void (*write_xmm)(struct xvm_emul *e, unsigned int reg, const u64 val[2]);

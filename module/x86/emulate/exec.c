@@ -280,6 +280,22 @@ static int exec_pop(struct xvm_emul *e)
 	return rc;
 }
 
+static int exec_invlpg(struct xvm_emul *e)
+{
+	struct xvm_emul_operand *o = &e->d.dst;
+	u64 linear;
+
+	if (!e->ops->invlpg)
+		return EMUL_UNHANDLED;
+	if (e->cpl)
+		return emul_fault_code(e, VEC_GP, 0);
+	/* Nothing is accessed: limits don't matter, nor does an address that isn't canonical. */
+	emul_linearize(e, o->seg, o->ea, 1, false, &linear);
+	e->ops->invlpg(e, linear);
+	emul_commit(e);
+	return EMUL_OK;
+}
+
 int xvm_emul_exec(struct xvm_emul *e)
 {
 	e->committed = false;
@@ -299,6 +315,8 @@ int xvm_emul_exec(struct xvm_emul *e)
 		return emul_exec_port(e);
 	case OP_SSE:
 		return emul_exec_sse(e);
+	case OP_INVLPG:
+		return exec_invlpg(e);
 	case OP_NONE:
 		return EMUL_UNHANDLED;
 	default:

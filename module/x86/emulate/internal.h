@@ -89,6 +89,7 @@ enum emul_op {
 	OP_OUT,
 
 	OP_SSE,
+	OP_INVLPG,
 };
 
 /* How an operand is encoded. */

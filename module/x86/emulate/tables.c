@@ -35,6 +35,7 @@ enum {
 	GROUP_3, /* F7 */
 	GROUP_4, /* FE */
 	GROUP_5, /* FF */
+	GROUP_7, /* 0F 01 */
 	GROUP_8, /* 0F BA */
 	GROUP_9, /* 0F C7 */
 	GROUP_11_BYTE, /* C6 */
@@ -93,6 +94,9 @@ static const struct emul_entry groups[NR_GROUPS][8] = {
 		ENTRY(INC, RM, NONE, F_MODRM | F_RMW | F_LOCK),
 		ENTRY(DEC, RM, NONE, F_MODRM | F_RMW | F_LOCK),
 		[6] = ENTRY(PUSH, NONE, RM, F_MODRM | F_STACK),
+	},
+	[GROUP_7] = {
+		[7] = ENTRY(INVLPG, RM, NONE, F_MODRM | F_MEM | F_BYTE),
 	},
 	[GROUP_8] = {
 		[4] = ENTRY(BT, RM, IMM8, F_MODRM | F_READ),
@@ -162,6 +166,7 @@ static const struct emul_entry map_one_byte[256] = {
 };
 
 static const struct emul_entry map_0f[256] = {
+	[0x01] = GROUP(7, 0),
 	[0x10 ... 0x11] = ENTRY(SSE, RM, NONE, F_MODRM),
 	[0x28 ... 0x29] = ENTRY(SSE, RM, NONE, F_MODRM),
 	[0x2b] = ENTRY(SSE, RM, NONE, F_MODRM),

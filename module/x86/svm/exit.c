@@ -6,6 +6,7 @@
  * leaves the section and comes to the slow one, which starts from the VMCB anew.
  */
 #include <linux/kvm_para.h>
+#include <asm/invpcid.h>
 
 #include "../../compat/compat.h"
 #include "../../observe/trace.h"
@@ -78,6 +79,11 @@ enum xvm_exit_result xvm_svm_handle_exit(struct xvm_vcpu *vcpu)
 		vcpu->stat.pf_taken++;
 		fault = xvm_mmu_fault_fast(vcpu, vmcb->control.exit_info_2, npf_access(vmcb));
 		return fault == XVM_FAULT_FIXED ? XVM_EXIT_RESUME : XVM_EXIT_LEAVE;
+	case SVM_EXIT_EXCP_BASE + PF_VECTOR:
+		vcpu->stat.pf_taken++;
+		fault = xvm_shadow_fault_fast(vcpu, vmcb->control.exit_info_2,
+					      vmcb->control.exit_info_1);
+		return fault == XVM_FAULT_FIXED ? XVM_EXIT_RESUME : XVM_EXIT_LEAVE;
 	case SVM_EXIT_CPUID:
 		return do_cpuid(vcpu) ? XVM_EXIT_RESUME : XVM_EXIT_LEAVE;
 	case SVM_EXIT_VINTR:
@@ -126,6 +132,25 @@ static int handle_npf(struct xvm_vcpu *vcpu)
 	return xvm_memory_fault(vcpu, gpa, ret);
 }
 
+/* A page fault, where the guest's tables are shadowed. */
+static int handle_pf(struct xvm_vcpu *vcpu)
+{
+	struct vmcb *vmcb = to_vmcb(vcpu);
+	u64 gpa;
+	int ret;
+
+	ret = xvm_shadow_fault(vcpu, vmcb->control.exit_info_2, vmcb->control.exit_info_1, &gpa);
+	if (ret == XVM_FAULT_EMULATE && delivering_event(vmcb))
+		return xvm_shadow_release_table(vcpu) ? 1 : handle_delivery(vcpu);
+	if (ret == XVM_FAULT_EMULATE) {
+		vcpu->stat.pf_emulate++;
+		return xvm_emulate(vcpu);
+	}
+	if (ret >= 0)
+		return 1;
+	return xvm_memory_fault(vcpu, gpa, ret);
+}
+
 static int handle_ioio(struct xvm_vcpu *vcpu)
 {
 	struct vmcb *vmcb = to_vmcb(vcpu);
@@ -155,6 +180,24 @@ static int inject_gp(struct xvm_vcpu *vcpu)
 static int skip_or_fail(struct xvm_vcpu *vcpu)
 {
 	return skip(vcpu) ? xvm_skip_failed(vcpu) : 1;
+}
+
+static int handle_invlpg(struct xvm_vcpu *vcpu)
+{
+	if (!boot_cpu_has(X86_FEATURE_DECODEASSISTS))
+		return xvm_emulate(vcpu);
+	xvm_shadow_invlpg(vcpu, to_vmcb(vcpu)->control.exit_info_1);
+	return skip_or_fail(vcpu);
+}
+
+/* Whatever it asks to be forgotten, more may be: all is read anew. */
+static int handle_invpcid(struct xvm_vcpu *vcpu)
+{
+	if (to_vmcb(vcpu)->control.exit_info_2 > INVPCID_TYPE_ALL_NON_GLOBAL)
+		return inject_gp(vcpu);
+	xvm_shadow_stale(vcpu);
+	vcpu->arch.tlb_gen = 0;
+	return skip_or_fail(vcpu);
 }
 
 static int handle_msr(struct xvm_vcpu *vcpu)
@@ -275,6 +318,12 @@ int xvm_svm_handle_exit_slow(struct xvm_vcpu *vcpu)
 	switch (code) {
 	case SVM_EXIT_NPF:
 		return handle_npf(vcpu);
+	case SVM_EXIT_EXCP_BASE + PF_VECTOR:
+		return handle_pf(vcpu);
+	case SVM_EXIT_INVLPG:
+		return handle_invlpg(vcpu);
+	case SVM_EXIT_INVPCID:
+		return handle_invpcid(vcpu);
 	case SVM_EXIT_IOIO:
 		return handle_ioio(vcpu);
 	case SVM_EXIT_MSR:
@@ -292,6 +341,8 @@ int xvm_svm_handle_exit_slow(struct xvm_vcpu *vcpu)
 	case SVM_EXIT_READ_CR0:
 	case SVM_EXIT_WRITE_CR0:
 	case SVM_EXIT_CR0_SEL_WRITE:
+	case SVM_EXIT_READ_CR3:
+	case SVM_EXIT_WRITE_CR3:
 	case SVM_EXIT_READ_CR4:
 	case SVM_EXIT_WRITE_CR4:
 	case SVM_EXIT_READ_DR0 ... SVM_EXIT_READ_DR7:

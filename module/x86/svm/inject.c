@@ -49,6 +49,10 @@ static void inject_nmi(struct xvm_vcpu *vcpu)
 	struct xvm_events *ev = &vcpu->arch.events;
 
 	inject(to_vmcb(vcpu), 2, SVM_EVTINJ_TYPE_NMI, false, 0);
+	to_svm(vcpu)->gave_nmi = true;
+	/* One that was begun before is repeated: another may be pending besides. */
+	if (ev->nmi.injected)
+		return;
 	ev->nmi.injected = true;
 	ev->nmi.pending = false;
 	vcpu->stat.nmi_injections++;
@@ -83,10 +87,11 @@ void xvm_svm_inject(struct xvm_vcpu *vcpu)
 
 	vmcb->control.event_inj = 0;
 	to_svm(vcpu)->gave_irq = false;
+	to_svm(vcpu)->gave_nmi = false;
 	if (ev->exception.injected || ev->exception.pending)
 		inject_exception(vcpu, &ev->exception);
 	else if (ev->nmi.injected)
-		inject(vmcb, 2, SVM_EVTINJ_TYPE_NMI, false, 0);
+		inject_nmi(vcpu);
 	else if (ev->interrupt.injected)
 		inject_interrupt(vcpu);
 	else if (ev->nmi.pending && can_take_nmi(vcpu))
@@ -111,10 +116,11 @@ void xvm_svm_collect_events(struct xvm_vcpu *vcpu)
 
 	/* What was handed to the CPU has been delivered, unless it says otherwise below. */
 	ev->exception.injected = false;
-	/* An interrupt that had to wait behind another event is still to come. */
+	/* What had to wait behind another event is still to come. */
 	if (to_svm(vcpu)->gave_irq)
 		ev->interrupt.injected = false;
-	ev->nmi.injected = false;
+	if (to_svm(vcpu)->gave_nmi)
+		ev->nmi.injected = false;
 
 	/* NMIs are open again once the guest is past the IRET that was seen. */
 	if (to_svm(vcpu)->nmi_iret && vcpu->arch.rip != to_svm(vcpu)->nmi_iret_rip) {

@@ -148,18 +148,65 @@ u8 xvm_svm_get_cpl(struct xvm_vcpu *vcpu)
 }
 
 /*
- * The guest runs cached whatever its CR0 says: CD would slow the whole core
- * down.  While what it sees differs from the VMCB, reads exit, and all writes:
+ * What the VMCB's control registers have that the guest's don't.  While a
+ * register that the guest would read differs, reads exit.
+ *
+ * CR0: the guest runs cached whatever it says, CD would slow the whole core
+ * down; so CD and NW are clear.  While they are hidden, all writes exit:
  * clearing CD changes nothing that the selective intercept could see.  Else
  * writes that matter exit by that one; TS and MP may change under us.
+ *
+ * CR4: without MCE a machine check of the host's would shut the guest down, and
+ * never be heard of.
+ *
+ * EFER: VMRUN wants SVME there as well (15.5.1).
+ *
+ * Without nested paging the CPU walks tables of xvm's: always in long mode's or
+ * PAE's format, with NX, and with write protection that holds for the guest's
+ * kernel too.  Long mode is on while the guest has it on; PCIDs never are.
  */
-#define CR0_HIDDEN	(X86_CR0_CD | X86_CR0_NW)
+static u64 hidden_cr0(struct xvm_vcpu *vcpu)
+{
+	return X86_CR0_CD | X86_CR0_NW | (vcpu->shadow ? X86_CR0_PG | X86_CR0_WP : 0);
+}
 
 u64 xvm_svm_get_cr0(struct xvm_vcpu *vcpu)
 {
 	const struct xvm_svm *svm = to_svm(vcpu);
+	u64 hidden = hidden_cr0(vcpu);
 
-	return (svm->vmcb->save.cr0 & ~(u64)CR0_HIDDEN) | (svm->cr0 & CR0_HIDDEN);
+	return (svm->vmcb->save.cr0 & ~hidden) | (svm->cr0 & hidden);
+}
+
+static void load_efer(struct xvm_svm *svm, bool shadow)
+{
+	u64 efer = svm->efer | EFER_SVME;
+
+	if (shadow) {
+		efer |= EFER_NX;
+		/* The CPU's CR0.PG is always on: with LME alone it would be in long mode. */
+		if (!(efer & EFER_LMA))
+			efer &= ~(u64)EFER_LME;
+	}
+	svm->vmcb->save.efer = efer;
+}
+
+static void load_cr4(struct xvm_svm *svm, bool shadow)
+{
+	u64 cr4 = svm->cr4 | X86_CR4_MCE;
+
+	if (shadow) {
+		cr4 |= X86_CR4_PAE;
+		cr4 &= ~(u64)X86_CR4_PCIDE;
+		/* These say something of guest pages, of which there are none. */
+		if (!(svm->cr0 & X86_CR0_PG))
+			cr4 &= ~(u64)(X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_PKE);
+	}
+	svm->vmcb->save.cr4 = cr4;
+	if (cr4 == svm->cr4)
+		svm_no_intercept(svm->vmcb, INTERCEPT_CR4_READ);
+	else
+		svm_intercept(svm->vmcb, INTERCEPT_CR4_READ);
 }
 
 void xvm_svm_set_cr0(struct xvm_vcpu *vcpu, u64 val)
@@ -168,30 +215,45 @@ void xvm_svm_set_cr0(struct xvm_vcpu *vcpu, u64 val)
 	struct vmcb *vmcb = svm->vmcb;
 
 	svm->cr0 = val | X86_CR0_ET;
-	vmcb->save.cr0 = svm->cr0 & ~(u64)CR0_HIDDEN;
-	if (val & CR0_HIDDEN) {
-		svm_intercept(vmcb, INTERCEPT_CR0_READ);
-		svm_intercept(vmcb, INTERCEPT_CR0_WRITE);
-	} else {
+	vmcb->save.cr0 = svm->cr0 & ~(u64)(X86_CR0_CD | X86_CR0_NW);
+	if (vcpu->shadow)
+		vmcb->save.cr0 |= X86_CR0_PG | X86_CR0_WP;
+	if (vmcb->save.cr0 == svm->cr0) {
 		svm_no_intercept(vmcb, INTERCEPT_CR0_READ);
 		svm_no_intercept(vmcb, INTERCEPT_CR0_WRITE);
+	} else {
+		svm_intercept(vmcb, INTERCEPT_CR0_READ);
+		svm_intercept(vmcb, INTERCEPT_CR0_WRITE);
 	}
 
-	if ((vmcb->save.efer & EFER_LME) && (val & X86_CR0_PG))
-		vmcb->save.efer |= EFER_LMA;
+	if ((svm->efer & EFER_LME) && (val & X86_CR0_PG))
+		svm->efer |= EFER_LMA;
 	else
-		vmcb->save.efer &= ~(u64)EFER_LMA;
+		svm->efer &= ~(u64)EFER_LMA;
+	load_efer(svm, vcpu->shadow);
+	load_cr4(svm, vcpu->shadow);
+	xvm_shadow_stale(vcpu);
 }
 
 u64 xvm_svm_get_cr3(struct xvm_vcpu *vcpu)
 {
-	return to_vmcb(vcpu)->save.cr3;
+	return vcpu->shadow ? to_svm(vcpu)->cr3 : to_vmcb(vcpu)->save.cr3;
 }
 
 void xvm_svm_set_cr3(struct xvm_vcpu *vcpu, u64 val)
 {
-	to_vmcb(vcpu)->save.cr3 = val;
+	if (vcpu->shadow)
+		to_svm(vcpu)->cr3 = val;
+	else
+		to_vmcb(vcpu)->save.cr3 = val;
+	xvm_shadow_stale(vcpu);
 	/* Translations of the guest's own, cached under our ASID, go with the next entry. */
+	vcpu->arch.tlb_gen = 0;
+}
+
+void xvm_svm_set_root(struct xvm_vcpu *vcpu, u64 cr3)
+{
+	to_vmcb(vcpu)->save.cr3 = cr3;
 	vcpu->arch.tlb_gen = 0;
 }
 
@@ -200,29 +262,28 @@ u64 xvm_svm_get_cr4(struct xvm_vcpu *vcpu)
 	return to_svm(vcpu)->cr4;
 }
 
-/* Without MCE a machine check of the host's would shut the guest down, and never be heard of. */
 void xvm_svm_set_cr4(struct xvm_vcpu *vcpu, u64 val)
 {
 	struct xvm_svm *svm = to_svm(vcpu);
 
 	svm->cr4 = val;
-	svm->vmcb->save.cr4 = val | X86_CR4_MCE;
-	if (val & X86_CR4_MCE)
-		svm_no_intercept(svm->vmcb, INTERCEPT_CR4_READ);
-	else
-		svm_intercept(svm->vmcb, INTERCEPT_CR4_READ);
+	load_cr4(svm, vcpu->shadow);
+	xvm_shadow_stale(vcpu);
 	vcpu->arch.tlb_gen = 0;
 }
 
 u64 xvm_svm_get_efer(struct xvm_vcpu *vcpu)
 {
-	return to_vmcb(vcpu)->save.efer & ~(u64)EFER_SVME;
+	return to_svm(vcpu)->efer;
 }
 
-/* VMRUN wants SVME set in the guest's EFER as well (15.5.1). */
 void xvm_svm_set_efer(struct xvm_vcpu *vcpu, u64 val)
 {
-	to_vmcb(vcpu)->save.efer = val | EFER_SVME;
+	struct xvm_svm *svm = to_svm(vcpu);
+
+	svm->efer = val & ~(u64)EFER_SVME;
+	load_efer(svm, vcpu->shadow);
+	xvm_shadow_stale(vcpu);
 	vcpu->arch.tlb_gen = 0;
 }
 

@@ -86,6 +86,12 @@ static const unsigned int intercepts[] = {
 	INTERCEPT_INVLPGB, INTERCEPT_INVLPGB_ILLEGAL, INTERCEPT_MCOMMIT, INTERCEPT_TLBSYNC,
 };
 
+/* What shadow tables are made from, and what asks for them to be made anew. */
+static const unsigned int shadow_intercepts[] = {
+	INTERCEPT_EXCEPTION_OFFSET + 14, INTERCEPT_CR3_READ, INTERCEPT_CR3_WRITE,
+	INTERCEPT_INVLPG, INTERCEPT_INVPCID,
+};
+
 /* The control area; of the save area INIT leaves the MSRs alone, and x86 fills the rest. */
 static void svm_vcpu_reset(struct xvm_vcpu *vcpu)
 {
@@ -101,9 +107,15 @@ static void svm_vcpu_reset(struct xvm_vcpu *vcpu)
 	control->tsc_offset = vcpu->arch.tsc_offset;
 	control->asid = xvm_asid();
 	control->int_ctl = V_INTR_MASKING_MASK;
-	xvm_vmcb_enable_npt(svm->vmcb);
-	control->nested_cr3 = xvm_mmu_root(vcpu->xvm);
+	if (vcpu->shadow) {
+		for (i = 0; i < ARRAY_SIZE(shadow_intercepts); i++)
+			svm_intercept(svm->vmcb, shadow_intercepts[i]);
+	} else {
+		xvm_vmcb_enable_npt(svm->vmcb);
+		control->nested_cr3 = xvm_mmu_root(vcpu->xvm);
+	}
 	svm->vmcb->save.efer = EFER_SVME;
+	svm->efer = 0;
 	svm->nmi_iret = false;
 	vcpu->arch.tlb_gen = 0;
 }
@@ -262,6 +274,7 @@ const struct xvm_vendor_ops xvm_svm_ops = {
 	.set_cr0 = xvm_svm_set_cr0,
 	.get_cr3 = xvm_svm_get_cr3,
 	.set_cr3 = xvm_svm_set_cr3,
+	.set_root = xvm_svm_set_root,
 	.get_cr4 = xvm_svm_get_cr4,
 	.set_cr4 = xvm_svm_set_cr4,
 	.get_efer = xvm_svm_get_efer,

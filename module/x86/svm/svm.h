@@ -21,10 +21,14 @@
 struct xvm_svm {
 	struct vmcb *vmcb;
 	u64 vmcb_pa;
-	u64 cr0;		/* as the guest sees it; the VMCB's lacks CD and NW */
-	u64 cr4;		/* likewise; the VMCB's has MCE */
+	/* As the guest sees them; what the VMCB's have instead: see state.c. */
+	u64 cr0;
+	u64 cr3;		/* without nested paging alone */
+	u64 cr4;
+	u64 efer;
 	u64 serial;		/* never reused: whose predictions a CPU may hold */
 	bool gave_irq;		/* the interrupt was handed over with the last entry */
+	bool gave_nmi;		/* or the NMI */
 	int last_cpu;
 	u64 host_tsc_aux;	/* while loaded */
 	u64 nmi_iret_rip;	/* IRET that ends an NMI was seen there */
@@ -154,6 +158,7 @@ u64 xvm_svm_get_cr0(struct xvm_vcpu *vcpu);
 void xvm_svm_set_cr0(struct xvm_vcpu *vcpu, u64 val);
 u64 xvm_svm_get_cr3(struct xvm_vcpu *vcpu);
 void xvm_svm_set_cr3(struct xvm_vcpu *vcpu, u64 val);
+void xvm_svm_set_root(struct xvm_vcpu *vcpu, u64 cr3);
 u64 xvm_svm_get_cr4(struct xvm_vcpu *vcpu);
 void xvm_svm_set_cr4(struct xvm_vcpu *vcpu, u64 val);
 u64 xvm_svm_get_efer(struct xvm_vcpu *vcpu);

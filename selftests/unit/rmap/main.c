@@ -151,7 +151,7 @@ static void step_add(void)
 		return;
 	/* Sometimes there is nothing in stock: then nothing changes. */
 	if (pick(8))
-		CHECK(!xvm_rmap_stock_fill(&stock, 1 + pick(3), 1 + pick(3)));
+		CHECK(!xvm_rmap_stock_fill(&stock, 1 + pick(3), 1 + pick(3), 0));
 	length = xvm_rmaps_add(&map, level, gfn + pick(level_pages(level)), &pool[i], &stock);
 	if (length < 0) {
 		CHECK(length == -ENOMEM && (!stock.descs || !stock.chunks));
@@ -226,7 +226,7 @@ static void step_mark(void)
 		}
 	if (nr_marks == MAX_MARKS)
 		return;
-	CHECK(!xvm_rmap_stock_fill(&stock, 0, 1));
+	CHECK(!xvm_rmap_stock_fill(&stock, 0, 1, 0));
 	CHECK(!xvm_rmaps_mark(&map, gfn, &stock));
 	marks[nr_marks++] = gfn;
 }
@@ -245,7 +245,7 @@ static void lengths(void)
 	for (n = 1; n <= 3 * XVM_RMAP_ENTRIES + 2; n++) {
 		for (way = 0; way < 4; way++) {
 			for (i = 0; i < n; i++) {
-				CHECK(!xvm_rmap_stock_fill(&stock, 1, 0));
+				CHECK(!xvm_rmap_stock_fill(&stock, 1, 0, 0));
 				CHECK(xvm_rmap_add(&map, &list, &pool[i], &stock) == i + 1);
 			}
 			CHECK(map.nr_descs ==
@@ -273,9 +273,9 @@ static void no_memory(void)
 	for (n = 1; n <= 8; n++) {
 		xvm_rmap_stock_free(&stock);
 		shim_fail_alloc = n;
-		CHECK(xvm_rmap_stock_fill(&stock, 4, 4) == -ENOMEM);
+		CHECK(xvm_rmap_stock_fill(&stock, 4, 4, 0) == -ENOMEM);
 		CHECK(stock.nr_descs + stock.nr_chunks == n - 1);
-		CHECK(!xvm_rmap_stock_fill(&stock, 4, 4));
+		CHECK(!xvm_rmap_stock_fill(&stock, 4, 4, 0));
 	}
 	xvm_rmap_stock_free(&stock);
 	CHECK(!stock.descs && !stock.chunks && !stock.nr_descs && !stock.nr_chunks);

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Invariants of shadow paging.  Two walks, as in verify_mmu.c:
+ *
+ * The first follows the rmaps, in batches: each entry on a list is a live leaf of
+ * that frame, as its shadow page says too, grants no more than the way to it, and
+ * is right by slot and host; none lets the guest write a table of its own whose
+ * writes have to be caught.
+ *
+ * The second has everybody kept out, and follows the shadow pages: each can be
+ * found, what its links lead to knows of them, and there are as many leaves,
+ * links and pages as lists, parents and counters say.  With that, no leaf is
+ * missing from its list.
+ */
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+
+#include "../mmu/shadow/shadow.h"
+#include "verify.h"
+
+/* Leaves between two breaks of the lock. */
+#define BATCH	1024
+
+struct walk {
+	struct verify *verify;
+	struct xvm_shadow *shadow;
+	struct memslot *slot;		/* that the last leaf was in */
+	u64 leaves[XVM_MAX_LEAF_LEVEL + 1];
+	u64 links, parents;
+};
+
+static void check_entry(struct walk *walk, unsigned int level, u64 gfn, const u64 *entry)
+{
+	const struct shadow_page *sp = shadow_page_of(entry);
+	struct verify *verify = walk->verify;
+	u64 pte = READ_ONCE(*entry);
+	const struct verify_leaf leaf = {
+		.pte = pte,
+		.gfn = gfn,
+		.pages = xvm_level_pages(level),
+		.level = level,
+	};
+
+	if (!sp || sp->role.level != level || !(pte & XVM_PTE_PRESENT) ||
+	    !xvm_pte_is_leaf(pte, level)) {
+		verify_violated(verify, "gfn 0x%llx: rmap entry 0x%llx is no leaf of level %u",
+				gfn, pte, level);
+		return;
+	}
+	if (shadow_gfn(sp, shadow_index(entry)) != gfn) {
+		verify_violated(verify, "gfn 0x%llx: rmap entry 0x%llx is a leaf of gfn 0x%llx",
+				gfn, pte, shadow_gfn(sp, shadow_index(entry)));
+		return;
+	}
+	if ((pte & XVM_PTE_USER && !(sp->role.access & SHADOW_USER)) ||
+	    (pte & XVM_PTE_WRITE && !(sp->role.access & SHADOW_WRITE) &&
+	     (sp->role.wp || pte & XVM_PTE_USER)) ||
+	    (!(pte & XVM_PTE_NX) && !(sp->role.access & SHADOW_EXEC)))
+		verify_violated(verify, "gfn 0x%llx: leaf 0x%llx grants more than access %u", gfn,
+				pte, sp->role.access);
+	if (pte & XVM_PTE_WRITE && shadow_caught(verify->xvm, gfn))
+		verify_violated(verify, "gfn 0x%llx: leaf 0x%llx lets a guest table be written",
+				gfn, pte);
+	verify_leaf(verify, &walk->slot, &leaf);
+}
+
+/* One batch of a level's lists from *gfn on.  True: there is more. */
+static bool check_batch(struct walk *walk, unsigned int level, u64 *gfn)
+{
+	u64 end = 1ULL << (52 - PAGE_SHIFT);
+	unsigned int quota = BATCH;
+	struct xvm_rmap_iter iter;
+	struct xvm_rmap *list;
+	u64 *entry;
+
+	while (quota) {
+		list = xvm_rmaps_next(&walk->shadow->rmaps, level, gfn, end);
+		if (!list)
+			return false;
+		xvm_rmap_for_each(entry, list, &iter) {
+			check_entry(walk, level, *gfn, entry);
+			quota -= !!quota;
+		}
+		*gfn += xvm_level_pages(level);
+	}
+	return true;
+}
+
+static int check_lists(struct walk *walk)
+{
+	rwlock_t *lock = &walk->verify->xvm->mmu.lock;
+	unsigned int level;
+	bool more;
+
+	for (level = 1; level <= XVM_MAX_LEAF_LEVEL; level++) {
+		u64 gfn = 0;
+
+		do {
+			read_lock(lock);
+			more = check_batch(walk, level, &gfn);
+			read_unlock(lock);
+			cond_resched();
+			if (more && signal_pending(current))
+				return -EINTR;
+		} while (more);
+	}
+	return 0;
+}
+
+static bool has_parent(const struct shadow_page *sp, const u64 *entry)
+{
+	struct xvm_rmap_iter iter;
+	const u64 *parent;
+
+	xvm_rmap_for_each(parent, &sp->parents, &iter)
+		if (parent == entry)
+			return true;
+	return false;
+}
+
+static void check_link(struct walk *walk, const u64 *entry, unsigned int level)
+{
+	const struct shadow_page *child = shadow_child(*entry);
+
+	walk->links++;
+	if (!child || child->obsolete || child->role.level != level - 1 ||
+	    !has_parent(child, entry))
+		verify_violated(walk->verify, "link 0x%llx of level %u, unknown to its page",
+				*entry, level);
+}
+
+static void check_page(struct walk *walk, const struct shadow_page *sp)
+{
+	struct xvm *xvm = walk->verify->xvm;
+	unsigned int i, level = sp->role.level;
+
+	if (shadow_find(xvm, sp->gfn, sp->role) != sp)
+		verify_violated(walk->verify, "gfn 0x%llx role 0x%x: the page isn't to be found",
+				sp->gfn, sp->role.word);
+	if (!sp->role.direct && !xvm_rmaps_marked(&walk->shadow->rmaps, sp->gfn))
+		verify_violated(walk->verify, "gfn 0x%llx is a guest table, but not marked as one",
+				sp->gfn);
+	walk->parents += xvm_rmap_length(&sp->parents);
+	for (i = 0; i < XVM_PGT_ENTRIES; i++) {
+		if (!(sp->table[i] & XVM_PTE_PRESENT))
+			continue;
+		if (xvm_pte_is_leaf(sp->table[i], level))
+			walk->leaves[level]++;
+		else
+			check_link(walk, &sp->table[i], level);
+	}
+}
+
+static u64 count_list(const struct list_head *list)
+{
+	const struct list_head *pos;
+	u64 nr = 0;
+
+	list_for_each(pos, list)
+		nr++;
+	return nr;
+}
+
+static u64 count_entries(struct walk *walk, unsigned int level)
+{
+	struct xvm_rmap *list;
+	u64 gfn = 0, nr = 0;
+
+	for (; (list = xvm_rmaps_next(&walk->shadow->rmaps, level, &gfn,
+				      1ULL << (52 - PAGE_SHIFT)));
+	     gfn += xvm_level_pages(level))
+		nr += xvm_rmap_length(list);
+	return nr;
+}
+
+/* mmu.lock is held for writing. */
+static void check_pages(struct walk *walk)
+{
+	struct verify *verify = walk->verify;
+	struct xvm *xvm = verify->xvm;
+	const u64 counted[] = {
+		[1] = atomic64_read(&xvm->stat.pages_4k),
+		[2] = atomic64_read(&xvm->stat.pages_2m),
+		[3] = atomic64_read(&xvm->stat.pages_1g),
+	};
+	const struct shadow_page *sp;
+	struct xvm_vcpu *vcpu;
+	unsigned long i;
+	u64 pages;
+
+	list_for_each_entry(sp, &walk->shadow->pages, link)
+		check_page(walk, sp);
+	xvm_for_each_vcpu(i, vcpu, xvm) {
+		unsigned int top;
+
+		for (top = 0; top < 4; top++)
+			if (vcpu->shadow->pae[top] & XVM_PTE_PRESENT)
+				check_link(walk, &vcpu->shadow->pae[top], 3);
+	}
+	if (walk->links != walk->parents)
+		verify_violated(verify, "%llu links between shadow pages, known as %llu",
+				walk->links, walk->parents);
+	for (i = 1; i <= XVM_MAX_LEAF_LEVEL; i++) {
+		u64 listed = count_entries(walk, i);
+
+		verify->result.leaves += walk->leaves[i];
+		if (walk->leaves[i] != listed || walk->leaves[i] != counted[i])
+			verify_violated(verify, "%llu leaves of level %lu, %llu in rmaps, %llu counted",
+					walk->leaves[i], i, listed, counted[i]);
+	}
+	/* The nested root is there, and stays empty. */
+	pages = 1 + count_list(&walk->shadow->pages) + count_list(&walk->shadow->orphans) +
+		count_list(&walk->shadow->freeable);
+	verify->result.table_pages = pages;
+	if (pages != atomic64_read(&xvm->stat.table_pages))
+		verify_violated(verify, "%llu table pages, counted as %llu", pages,
+				(u64)atomic64_read(&xvm->stat.table_pages));
+}
+
+int verify_shadow(struct verify *verify)
+{
+	struct walk walk = { .verify = verify, .shadow = verify->xvm->mmu.shadow };
+	int err;
+
+	/* Broken slots are no measure for leaves, nor safe to look anything up in. */
+	if (!verify->result.violations) {
+		err = check_lists(&walk);
+		if (err)
+			return err;
+	}
+	write_lock(&verify->xvm->mmu.lock);
+	check_pages(&walk);
+	write_unlock(&verify->xvm->mmu.lock);
+	return 0;
+}
