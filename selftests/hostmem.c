@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Host memory of special kinds behind a slot: poisoned, moved, locked, truncated
- * huge pages, and physical memory without page references (VM_PFNMAP).
+ * Host memory of special kinds behind a slot: poisoned, moved, locked, swapped,
+ * truncated huge pages, and physical memory without page references (VM_PFNMAP).
  */
 #include <linux/memfd.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/swap.h>
 
 #include "pass.h"
 #include "stats.h"
@@ -143,6 +145,121 @@ TEST_F(hostmem, mlock)
 	EXPECT_EQ(-1, madvise(mem, SIZE, MADV_PAGEOUT));
 	ASSERT_EQ(0, munlock(mem, SIZE));
 	EXPECT_PAGES(0, PAGES, 200, false);
+}
+
+static void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		die("%s: %m", path);
+	close(fd);
+}
+
+static bool have_swap(void)
+{
+	FILE *file = fopen("/proc/swaps", "re");
+	char line[256];
+	int lines = 0;
+
+	while (file && fgets(line, sizeof(line), file))
+		lines++;
+	if (file)
+		fclose(file);
+	return lines > 1;
+}
+
+/* Swap in compressed memory; which device it is, or -1: there can be none. */
+static int make_swap(void)
+{
+	char path[64];
+	int id = -1;
+	FILE *file;
+
+	if (system("modprobe -q zram num_devices=0"))
+		return -1;
+	file = fopen("/sys/class/zram-control/hot_add", "re");
+	if (!file || fscanf(file, "%d", &id) != 1)
+		id = -1;
+	if (file)
+		fclose(file);
+	if (id < 0)
+		return -1;
+	snprintf(path, sizeof(path), "/sys/block/zram%d/disksize", id);
+	write_file(path, "16M");
+	snprintf(path, sizeof(path), "mkswap /dev/zram%d >/dev/null", id);
+	if (system(path))
+		die("%s", path);
+	snprintf(path, sizeof(path), "/dev/zram%d", id);
+	if (swapon(path, 0))
+		die("swapon %s: %m", path);
+	return id;
+}
+
+static void drop_swap(int id)
+{
+	char path[64];
+
+	if (id < 0)
+		return;
+	snprintf(path, sizeof(path), "/dev/zram%d", id);
+	if (swapoff(path))
+		die("swapoff %s: %m", path);
+	snprintf(path, sizeof(path), "%d", id);
+	write_file("/sys/class/zram-control/hot_remove", path);
+}
+
+static unsigned int present(uint8_t *mem)
+{
+	unsigned char there[PAGES];
+	unsigned int i, nr = 0;
+
+	if (mincore(mem, SIZE, there))
+		die("mincore: %m");
+	for (i = 0; i < PAGES; i++)
+		nr += there[i] & 1;
+	return nr;
+}
+
+/* A page that the guest has just used may stay for a while. */
+static unsigned int page_out(uint8_t *mem)
+{
+	int tries;
+
+	for (tries = 0; tries < 20 && present(mem); tries++) {
+		if (madvise(mem, SIZE, MADV_PAGEOUT))
+			die("MADV_PAGEOUT: %m");
+		usleep(10000);
+	}
+	return present(mem);
+}
+
+TEST_F(hostmem, swap)
+{
+	uint8_t *mem = small_pages(100);
+	int zram = -1;
+	unsigned int i;
+
+	if (!have_swap())
+		zram = make_swap();
+	if (!have_swap())
+		SKIP(return, "no swap");
+	start(&self->g, self->dev, mem, SIZE);
+	EXPECT_PAGES(0, PAGES, 100, false);
+	EXPECT_LT(page_out(mem), PAGES);
+	guest_verify(&self->g);
+	EXPECT_PAGES(0, PAGES, 100, false);
+	EXPECT_PAGES(0, PAGES, 500, true);
+	/* What the guest has written is written out, and comes back. */
+	EXPECT_LT(page_out(mem), PAGES);
+	for (i = 0; i < PAGES; i++)
+		EXPECT_EQ(500 + i, *(uint64_t *)(mem + i * GUEST_PAGE));
+	EXPECT_LT(page_out(mem), PAGES);
+	EXPECT_PAGES(0, PAGES, 900, true);
+	EXPECT_PAGES(0, PAGES, 900, false);
+	guest_destroy(&self->g);
+	munmap(mem, SIZE);
+	drop_swap(zram);
 }
 
 /* The file behind huge pages ends earlier, has a hole, and is whole again. */

@@ -382,6 +382,27 @@ TEST_F_TIMEOUT(notifier, ksm_guest_writes, 60)
 	write_file(run, "0");
 }
 
+/* The host moves pages together, wherever it finds them in use. */
+TEST_F_TIMEOUT(notifier, compaction, 60)
+{
+	const char *compact = "/proc/sys/vm/compact_memory";
+	uint8_t *pages = mem_alloc(2 * MIB2), *area;
+	uint64_t end_ms = now_ms() + STORM_MS;
+	struct load l;
+
+	if (access(compact, W_OK))
+		SKIP(return, "no compaction");
+	area = (uint8_t *)(((uintptr_t)pages + MIB2 - 1) & ~(MIB2 - 1));
+	ASSERT_EQ(0, madvise(area, MIB2, MADV_NOHUGEPAGE));
+	memset(area, 0, MIB2);
+	load_start_in(&l, &self->g, self->dev, area, MIB2, true);
+	while (load_running(&l) && now_ms() < end_ms) {
+		write_file(compact, "1");
+		usleep(5000);
+	}
+	EXPECT_EQ(0, load_stop(&l));
+}
+
 /* Small pages collapse into a huge one under the guest, and split again. */
 TEST_F_TIMEOUT(notifier, huge_page_collapse, 60)
 {

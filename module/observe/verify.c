@@ -37,7 +37,7 @@ static int verify_all(struct verify *verify)
 
 int xvm_verify(struct xvm *xvm, struct xvm_verify __user *arg)
 {
-	struct verify verify = { .xvm = xvm };
+	struct verify verify = { .xvm = xvm, .asker = current };
 	int err = verify_all(&verify);
 
 	if (!err && copy_to_user(arg, &verify.result, sizeof(verify.result)))
@@ -72,7 +72,7 @@ static void verify_worker(struct work_struct *work)
 
 int xvm_verify_outside(struct xvm *xvm, struct xvm_verify *result)
 {
-	struct outside outside = { .verify.xvm = xvm };
+	struct outside outside = { .verify = { .xvm = xvm, .asker = current } };
 
 	INIT_WORK_ONSTACK(&outside.work, verify_worker);
 	queue_work(system_unbound_wq, &outside.work);

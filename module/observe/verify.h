@@ -5,6 +5,7 @@
 
 #include "../uapi/xvm.h"
 
+struct task_struct;
 struct xvm;
 
 /*
@@ -14,12 +15,13 @@ struct xvm;
  */
 int xvm_verify(struct xvm *xvm, struct xvm_verify __user *arg);
 
-/* The same for anyone, from a worker that uses the VM's memory as its own.  0, -EAGAIN. */
+/* The same for anyone, from a worker that uses the VM's memory as its own.  0, -EINTR, -EAGAIN. */
 int xvm_verify_outside(struct xvm *xvm, struct xvm_verify *result);
 
 /* A verification under way. */
 struct verify {
 	struct xvm *xvm;
+	struct task_struct *asker;	/* its signals end the walk; it waits for the result */
 	struct xvm_verify result;
 };
 

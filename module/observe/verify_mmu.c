@@ -109,7 +109,7 @@ static int tour_take(struct tour *tour)
 		more = tour_go(tour, BATCH);
 		read_unlock(lock);
 		cond_resched();
-		if (more && signal_pending(current))
+		if (more && signal_pending(tour->verify->asker))
 			return -EINTR;
 	} while (more);
 	return 0;
