@@ -119,9 +119,10 @@ static uint64_t value_of(enum arg arg, uint64_t *rnd)
 	case ARG_NONE:
 		return 0;
 	case ARG_VM:
-		return one_in(rnd, 6);
+		return one_in(rnd, 8);
 	case ARG_VCPU:
-		return below(rnd, one_in(rnd, 4) ? NR_VCPUS : 2);
+		/* Most programs have the first alone. */
+		return one_in(rnd, 3) ? below(rnd, NR_VCPUS) : 0;
 	case ARG_OBJECT:
 		return below(rnd, 1 + NR_VMS + NR_VCPUS);
 	case ARG_SLOT:
