@@ -354,7 +354,7 @@ static int join_parts(struct part *parts)
 	return failed;
 }
 
-TEST_F(prefault, threads)
+TEST_F_TIMEOUT(prefault, threads, 60)
 {
 	const uint64_t pages = 1024, size = pages * GUEST_PAGE;
 	uint8_t *mem = small_pages(THREADS * size);
@@ -377,7 +377,7 @@ TEST_F(prefault, threads)
  * All threads over the same memory, which the host discards meanwhile.  Breaks
  * if a fault does not ask xvm_mmu_retry() before it installs its leaf.
  */
-TEST_F(prefault, against_discard)
+TEST_F_TIMEOUT(prefault, against_discard, 120)
 {
 	struct part parts[THREADS];
 	atomic_bool stop = false;
@@ -387,7 +387,7 @@ TEST_F(prefault, against_discard)
 	pass_start(&self->g, self->dev);
 	guest_add_slot(&self->g, 1, 0, FAR_GPA, THREADS * SIZE, mem);
 	start_parts(&self->g, parts, SIZE, &stop);
-	for (i = 0; i < 300; i++) {
+	for (i = 0; i < 150; i++) {
 		ASSERT_EQ(0, madvise(mem + i % 5 * SIZE / 2, THREADS * SIZE / 2,
 				     MADV_DONTNEED));
 		*(uint64_t *)(mem + i * 7 % (THREADS * PAGES) * GUEST_PAGE) = i;
