@@ -125,7 +125,8 @@ TEST_F(hugepage_log, split_when_it_begins)
 /* Small pages of the host's stay small, and what was large stays whole, side by side. */
 TEST_F(hugepage_log, mixed)
 {
-	uint64_t bitmap[HUGE_PAGES / 64];
+	uint64_t bitmap[HUGE_PAGES / 64], faults = 0;
+	bool xvm = device_is_xvm(self->dev);
 	uint8_t *area;
 
 	START_HUGE(area);
@@ -139,10 +140,14 @@ TEST_F(hugepage_log, mixed)
 	EXPECT_WRITES(3000);
 	EXPECT_EQ(HUGE_PAGES, log_bits(&self->g, bitmap));
 	set_log(&self->g, area, false);
+	if (xvm)
+		faults = read_stat(self->g.cpu.fd, "pf_fixed");
 	EXPECT_READS(3000);
 	EXPECT_LEAVES(3);
 	EXPECT_WRITES(4000);
 	EXPECT_EQ(0, mismatches(area, HUGE_PAGES, 4000));
+	if (xvm)
+		EXPECT_EQ(faults, read_stat(self->g.cpu.fd, "pf_fixed"));
 	EXPECT_HUGE_AGAIN(area, 4000);
 }
 

@@ -80,7 +80,7 @@ static void map_pages(struct xvm_vcpu *vcpu, const struct xvm_around *around, un
 		/* Not accessed: the CPU says so when it is. */
 		ptes[i] = page_to_pfn(pages[i]) << PAGE_SHIFT | XVM_PTE_PRESENT | XVM_PTE_USER;
 		if (writable >> i & 1)
-			ptes[i] |= XVM_PTE_WRITE;
+			ptes[i] |= XVM_PTE_WRITE | XVM_PTE_MAY_WRITE;
 	}
 
 	read_lock(&xvm->mmu.lock);

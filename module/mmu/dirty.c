@@ -82,7 +82,17 @@ void xvm_dirty_enabled(struct xvm *xvm, const struct memslot *slot)
 
 void xvm_dirty_disabled(struct xvm *xvm, const struct memslot *slot)
 {
+	u64 gfn, stop, end = memslot_end_gfn(slot);
+
 	xvm_mmu_collapse(xvm, slot);
+	/* What stays small was protected for the log alone: no write need fault on it. */
+	for (gfn = slot->base_gfn; gfn < end; gfn = stop) {
+		stop = min_t(u64, end, gfn + PROTECT_CHUNK);
+		read_lock(&xvm->mmu.lock);
+		xvm_pgtable_allow_write(&xvm->mmu.pgt, gfn, stop);
+		read_unlock(&xvm->mmu.lock);
+		cond_resched();
+	}
 }
 
 void xvm_dirty_mark(struct xvm_vcpu *vcpu, const struct memslot *slot, u64 gfn)

@@ -421,6 +421,58 @@ bool xvm_pgtable_wrprotect(struct xvm_pgtable *pgt, u64 start, u64 end, const un
 	return wp.any;
 }
 
+static bool may_write(u64 pte)
+{
+	const u64 bits = XVM_PTE_PRESENT | XVM_PTE_WRITE | XVM_PTE_MAY_WRITE;
+
+	return (pte & bits) == (XVM_PTE_PRESENT | XVM_PTE_MAY_WRITE);
+}
+
+static void allow_small(struct xvm_walk *walk, u64 *table, u64 gfn)
+{
+	u64 at = part_first(walk, gfn), end = part_end(walk, gfn, 2);
+
+	for (; at < end; at++) {
+		u64 *pte = &table[pgt_index(at, 1)];
+		u64 old, val = READ_ONCE(*pte);
+
+		for (; may_write(val); val = old) {
+			old = cmpxchg64(pte, val, val | XVM_PTE_WRITE);
+			if (old == val)
+				break;
+		}
+	}
+}
+
+static enum xvm_walk_answer allow_visit(struct xvm_walk *walk, u64 *pte, u64 val, u64 gfn,
+					unsigned int level, enum xvm_walk_visit why)
+{
+	struct xvm_pgtable *pgt = walk->ctx;
+
+	if (why == XVM_WALK_TABLE) {
+		if (level > 2)
+			return XVM_WALK_ON;
+		allow_small(walk, pgt_child(pgt, val), gfn);
+		return XVM_WALK_SKIP;
+	}
+	if (may_write(val) && cmpxchg64(pte, val, val | XVM_PTE_WRITE) != val)
+		return XVM_WALK_AGAIN;
+	return XVM_WALK_ON;
+}
+
+void xvm_pgtable_allow_write(struct xvm_pgtable *pgt, u64 start, u64 end)
+{
+	struct xvm_walk walk = {
+		.visit = allow_visit,
+		.visits = XVM_WALK_LEAF | XVM_WALK_TABLE,
+		.start = start,
+		.end = end,
+		.ctx = pgt,
+	};
+
+	xvm_pgtable_walk(pgt, &walk);
+}
+
 struct age {
 	struct xvm_pgtable *pgt;
 	bool clear;

@@ -169,6 +169,12 @@ u64 xvm_pgtable_split(struct xvm_pgtable *pgt, u64 start, u64 end, void *ctx);
 bool xvm_pgtable_wrprotect(struct xvm_pgtable *pgt, u64 start, u64 end, const unsigned long *only);
 
 /*
+ * Give write permission to the leaves of [start, end) that may have it: all of
+ * it is added, so no flush is due.  Shared.
+ */
+void xvm_pgtable_allow_write(struct xvm_pgtable *pgt, u64 start, u64 end);
+
+/*
  * Is any leaf of [start, end) young: has the CPU used it?  With clear all of them
  * are old afterwards, but for a TLB that still has them: it tells the table of
  * no further use until it is flushed.  Shared.

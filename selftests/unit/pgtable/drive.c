@@ -198,7 +198,7 @@ static void step(struct world *world)
 	struct source *source = world->source;
 	u64 start;
 
-	switch (pick(source, 24)) {
+	switch (pick(source, 25)) {
 	case 20:
 		split(world);
 		break;
@@ -206,6 +206,12 @@ static void step(struct world *world)
 	case 22:
 		start = pick_start(world);
 		world_age(world, start, pick_end(world, start), pick(source, 2));
+		break;
+	case 24:
+		start = pick_start(world);
+		world->marker = mark_used;
+		world_allow_write(world, start, pick_end(world, start));
+		world->marker = NULL;
 		break;
 	case 23:
 		start = pick_start(world);

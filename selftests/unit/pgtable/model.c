@@ -207,6 +207,19 @@ u64 model_split(struct model *model, u64 start, u64 end, unsigned int *budget)
 	return end;
 }
 
+void model_allow_write(struct model *model, u64 start, u64 end)
+{
+	unsigned int i;
+
+	for (i = 0; i < model->nr_leaves; i++) {
+		struct model_leaf *leaf = &model->leaves[i];
+
+		if (leaf->gfn < end && leaf->gfn + xvm_level_pages(leaf->level) > start &&
+		    leaf->pte & XVM_PTE_MAY_WRITE)
+			leaf->pte |= XVM_PTE_WRITE;
+	}
+}
+
 bool model_age(struct model *model, u64 start, u64 end, bool clear)
 {
 	bool young = false;

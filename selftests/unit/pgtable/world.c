@@ -313,6 +313,12 @@ u64 world_split(struct world *world, u64 start, u64 end, struct cache *cache)
 	return done;
 }
 
+void world_allow_write(struct world *world, u64 start, u64 end)
+{
+	xvm_pgtable_allow_write(&world->pgt, start, end);
+	model_allow_write(&world->model, start, end);
+}
+
 bool world_age(struct world *world, u64 start, u64 end, bool clear)
 {
 	bool young = xvm_pgtable_age(&world->pgt, start, end, clear);

@@ -54,6 +54,7 @@ unsigned int model_fill(struct model *model, u64 gfn, const u64 *ptes, unsigned 
 void model_unmap(struct model *model, u64 start, u64 end, struct xvm_pgtable_count *gone);
 /* Returns how far the tables sufficed. */
 u64 model_split(struct model *model, u64 start, u64 end, unsigned int *budget);
+void model_allow_write(struct model *model, u64 start, u64 end);
 bool model_age(struct model *model, u64 start, u64 end, bool clear);
 /* Of all leaves that have a page in [start, end) with its bit in only, unless it is NULL. */
 bool model_wrprotect(struct model *model, u64 start, u64 end, const unsigned long *only);
@@ -128,6 +129,7 @@ unsigned int world_fill(struct world *world, u64 gfn, const u64 *ptes, unsigned 
 void world_unmap(struct world *world, u64 start, u64 end);
 void world_wrprotect(struct world *world, u64 start, u64 end, const unsigned long *only);
 u64 world_split(struct world *world, u64 start, u64 end, struct cache *cache);
+void world_allow_write(struct world *world, u64 start, u64 end);
 bool world_age(struct world *world, u64 start, u64 end, bool clear);
 void world_next(struct world *world, u64 gfn, u64 end);
 void world_free_detached(struct world *world, unsigned int keep);
