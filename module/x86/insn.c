@@ -178,6 +178,13 @@ static int do_cr(struct xvm_vcpu *vcpu, unsigned int nr, u64 *reg, bool write)
 		}
 		bad = xvm_guest_set_cr0(vcpu, *reg);
 		break;
+	/* Never intercepted by itself; but an emulated CPU takes all reads for those of CR0. */
+	case 2:
+		if (write)
+			vcpu->arch.cr2 = *reg;
+		else
+			*reg = vcpu->arch.cr2;
+		return 0;
 	case 3:
 		if (!write) {
 			*reg = xvm_vendor->get_cr3(vcpu);

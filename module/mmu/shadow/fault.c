@@ -117,6 +117,7 @@ static bool choose_rights(struct shadow_fault *fault)
 	const struct xvm_gpt_role *gpt = &fault->gpt;
 	const struct xvm_gpt_result *walk = &fault->walk;
 	bool write = fault->access & XVM_GPT_WRITE;
+	bool kernel;
 
 	fault->rights = 0;
 	fault->pkey = gpt->pke ? walk->pkey : 0;
@@ -129,17 +130,24 @@ static bool choose_rights(struct shadow_fault *fault)
 	if (!gpt->levels)
 		return true;
 
-	if (write && !walk->writable) {
-		/* Without U, neither SMAP nor a protection key would hold. */
-		if (walk->user && (gpt->smap || gpt->pke))
-			return false;
-		fault->rights |= SHADOW_WRITE;
-		fault->rights &= ~SHADOW_USER;
-		if (walk->user && gpt->smep)
-			fault->rights &= ~SHADOW_EXEC;
-	}
-	if (!write && !(walk->entry[walk->level - 1] & XVM_PTE_DIRTY))
+	if (!write && !(walk->entry[walk->level - 1] & XVM_PTE_DIRTY)) {
 		fault->rights &= ~SHADOW_WRITE;
+		return true;
+	}
+	/*
+	 * For each access that the kernel's code makes, not only its writes: an
+	 * instruction may need the page for other purposes at once.
+	 */
+	kernel = !(fault->access & (XVM_GPT_USER | XVM_GPT_IMPLICIT)) || write;
+	if (walk->writable || gpt->wp || !kernel)
+		return true;
+	/* Without U, neither SMAP nor a protection key would hold. */
+	if (walk->user && (gpt->smap || gpt->pke))
+		return !write;
+	fault->rights |= SHADOW_WRITE;
+	fault->rights &= ~SHADOW_USER;
+	if (walk->user && gpt->smep)
+		fault->rights &= ~SHADOW_EXEC;
 	return true;
 }
 
@@ -478,6 +486,12 @@ static int fault_slow(struct xvm_vcpu *vcpu, struct shadow_fault *fault)
 		if (ret != XVM_FAULT_FIXED)
 			return ret;
 		ret = xvm_hostmap_get(fault->hva, fault->access & XVM_GPT_WRITE, &map);
+		if (ret == -EHWPOISON) {
+			/* As if the process had touched it. */
+			send_sig_mceerr(BUS_MCEERR_AR, (void __user *)fault->hva, PAGE_SHIFT,
+					current);
+			return XVM_FAULT_RETRY;
+		}
 		if (ret)
 			return ret;
 		ret = install(vcpu, fault, &map);

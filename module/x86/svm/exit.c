@@ -6,7 +6,6 @@
  * leaves the section and comes to the slow one, which starts from the VMCB anew.
  */
 #include <linux/kvm_para.h>
-#include <asm/invpcid.h>
 
 #include "../../compat/compat.h"
 #include "../../observe/trace.h"
@@ -193,7 +192,8 @@ static int handle_invlpg(struct xvm_vcpu *vcpu)
 /* Whatever it asks to be forgotten, more may be: all is read anew. */
 static int handle_invpcid(struct xvm_vcpu *vcpu)
 {
-	if (to_vmcb(vcpu)->control.exit_info_2 > INVPCID_TYPE_ALL_NON_GLOBAL)
+	/* Four types: an address, a PCID, all, all but global ones. */
+	if (to_vmcb(vcpu)->control.exit_info_2 > 3)
 		return inject_gp(vcpu);
 	xvm_shadow_stale(vcpu);
 	vcpu->arch.tlb_gen = 0;
