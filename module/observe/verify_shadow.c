@@ -206,8 +206,8 @@ static void check_pages(struct walk *walk)
 
 		verify->result.leaves += walk->leaves[i];
 		if (walk->leaves[i] != listed || walk->leaves[i] != counted[i])
-			verify_violated(verify, "%llu leaves of level %lu, %llu in rmaps, %llu counted",
-					walk->leaves[i], i, listed, counted[i]);
+			verify_violated(verify, "level %lu: %llu leaves, rmaps %llu, counted %llu",
+					i, walk->leaves[i], listed, counted[i]);
 	}
 	/* The nested root is there, and stays empty. */
 	pages = 1 + count_list(&walk->shadow->pages) + count_list(&walk->shadow->orphans) +
