@@ -393,7 +393,7 @@ TEST_F_TIMEOUT(notifier, compaction, 60)
 	if (access(compact, W_OK))
 		SKIP(return, "no compaction");
 	area = (uint8_t *)(((uintptr_t)pages + MIB2 - 1) & ~(MIB2 - 1));
-	ASSERT_EQ(0, madvise(area, MIB2, MADV_NOHUGEPAGE));
+	madvise(area, MIB2, MADV_NOHUGEPAGE);
 	memset(area, 0, MIB2);
 	load_start_in(&l, &self->g, self->dev, area, MIB2, true);
 	while (load_running(&l) && now_ms() < end_ms) {
@@ -412,7 +412,8 @@ TEST_F_TIMEOUT(notifier, huge_page_collapse, 60)
 	int collapsed = 0;
 
 	area = (uint8_t *)(((uintptr_t)area + MIB2 - 1) & ~(MIB2 - 1));
-	ASSERT_EQ(0, madvise(area, MIB2, MADV_NOHUGEPAGE));
+	if (madvise(area, MIB2, MADV_NOHUGEPAGE))
+		SKIP(return, "no transparent huge pages");
 	memset(area, 0, MIB2);
 	ASSERT_EQ(0, madvise(area, MIB2, MADV_HUGEPAGE));
 	load_start_in(&l, &self->g, self->dev, area, MIB2, true);
@@ -442,7 +443,8 @@ TEST_F(notifier, huge_page_split)
 	struct load l;
 
 	area = (uint8_t *)(((uintptr_t)area + MIB2 - 1) & ~(MIB2 - 1));
-	ASSERT_EQ(0, madvise(area, MIB2, MADV_HUGEPAGE));
+	if (madvise(area, MIB2, MADV_HUGEPAGE))
+		SKIP(return, "no transparent huge pages");
 	memset(area, 0, MIB2);
 	load_start_in(&l, &self->g, self->dev, area, MIB2, false);
 	STORM(&l, page) {

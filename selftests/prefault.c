@@ -59,8 +59,7 @@ static uint8_t *small_pages(size_t size)
 {
 	uint8_t *mem = mem_alloc(size);
 
-	if (madvise(mem, size, MADV_NOHUGEPAGE))
-		die("madvise: %m");
+	madvise(mem, size, MADV_NOHUGEPAGE);
 	return mem;
 }
 
@@ -210,7 +209,8 @@ TEST_F(prefault, large_leaf)
 	uint64_t small;
 
 	mem += -(uintptr_t)mem & (MIB2 - 1);
-	ASSERT_EQ(0, madvise(mem, 2 * MIB2, MADV_HUGEPAGE));
+	if (madvise(mem, 2 * MIB2, MADV_HUGEPAGE))
+		SKIP(return, "no transparent huge pages");
 	memset(mem, 1, 2 * MIB2);
 	pass_start(&self->g, self->dev);
 	guest_add_slot(&self->g, 1, 0, FAR_GPA, 2 * MIB2, mem);

@@ -252,6 +252,9 @@ enum xvm_fault_result xvm_mmu_fault_fast(struct xvm_vcpu *vcpu, u64 gpa, u32 acc
 	struct xvm_hostmap map;
 	int ret;
 
+	/* There mmu.lock sleeps, and so may what drops a page. */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		return XVM_FAULT_SLOW;
 	ret = find_slot(vcpu, &fault);
 	if (ret != XVM_FAULT_FIXED)
 		return ret;

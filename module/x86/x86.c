@@ -8,11 +8,6 @@
 #include "../../uapi/xvm.h"
 #include "x86.h"
 
-/* A section holds preemption off, and takes locks that sleep there. */
-#ifdef CONFIG_PREEMPT_RT
-#error "xvm does not support PREEMPT_RT kernels yet"
-#endif
-
 /* The fewest that KVM_SET_NR_MMU_PAGES takes: what KVM needs to make progress. */
 #define MIN_MMU_PAGES	64
 

@@ -162,6 +162,8 @@ int bench_fail(const char *what, int error);
 
 /* Memory without pages yet; MAP_FAILED after a message. */
 void *bench_allocate(uint64_t size);
+/* Have it in large pages, or in small ones.  Where the kernel has no large ones, all are small. */
+int bench_page_size(void *memory, uint64_t size, bool huge);
 
 extern const char guest_pio[], guest_pio_end[];
 extern const char guest_mmio[], guest_mmio_end[];

@@ -82,8 +82,7 @@ static int area_prepare(struct area *area, bool huge)
 	const struct bench_args low = { .rdi = BENCH_STOP_WORD, .rsi = 1 };
 	int ret;
 
-	if (madvise(area->memory, area_size(area),
-		    huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE))
+	if (bench_page_size(area->memory, area_size(area), huge))
 		return bench_fail("allocate the slot's memory", -errno);
 	ret = area_set(area, 0);
 	if (ret)

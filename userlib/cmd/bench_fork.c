@@ -84,7 +84,7 @@ static int sample_fork(const struct bench *bench, const char *device,
 		return -ENOMEM;
 	}
 	/* A guest with as many tables has more memory: a limit for that much. */
-	if (madvise(memory, AREA_SIZE, MADV_NOHUGEPAGE) ||
+	if (bench_page_size(memory, AREA_SIZE, false) ||
 	    madvise(memory, AREA_SIZE, MADV_POPULATE_WRITE) ||
 	    ioctl(guest.vm, KVM_SET_NR_MMU_PAGES, 16384ul))
 		ret = bench_fail("prepare the guest's memory", -errno);

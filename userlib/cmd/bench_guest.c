@@ -43,6 +43,14 @@ void *bench_allocate(uint64_t size)
 	return start;
 }
 
+int bench_page_size(void *memory, uint64_t size, bool huge)
+{
+	/* EINVAL: a kernel without large pages, such as one with PREEMPT_RT. */
+	if (madvise(memory, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) && errno != EINVAL)
+		return -errno;
+	return 0;
+}
+
 /* A device without statistics is measured without them. */
 void bench_start(struct bench_timer *timer, int fd,
 		 const struct bench_figure *figure)

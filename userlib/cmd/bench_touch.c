@@ -96,7 +96,7 @@ int slots_populate(struct slot_map *map, bool huge)
 {
 	uint64_t size = map->pages * PAGE_SIZE;
 
-	if (madvise(map->area, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) ||
+	if (bench_page_size(map->area, size, huge) ||
 	    madvise(map->area, size, MADV_POPULATE_WRITE))
 		return bench_fail("populate memory", -errno);
 	return 0;

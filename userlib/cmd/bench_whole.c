@@ -120,7 +120,7 @@ static int sample_mapped(const struct bench *bench, const char *device,
 	if (memory == MAP_FAILED)
 		return -ENOMEM;
 	ret = 0;
-	if (madvise(memory, size, MADV_NOHUGEPAGE) ||
+	if (bench_page_size(memory, size, false) ||
 	    madvise(memory, size, MADV_POPULATE_WRITE))
 		ret = bench_fail("populate memory", -errno);
 	if (!ret)

@@ -453,6 +453,9 @@ enum xvm_fault_result xvm_shadow_fault_fast(struct xvm_vcpu *vcpu, u64 gva, u32 
 	struct xvm_hostmap map;
 	int ret;
 
+	/* There mmu.lock sleeps, and so may what drops a page. */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		return XVM_FAULT_SLOW;
 	/* What is stale needs a new root first. */
 	if (!xvm_shadow_ready(vcpu))
 		return XVM_FAULT_FIXED;
