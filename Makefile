@@ -33,7 +33,8 @@ help:
 	@echo 'make check-all     whole on each kernel, and its own KVM selftests'
 	@echo 'make check-debug   on a debug kernel, which is built first'
 	@echo 'make check-unit    run the tests that need no kernel'
-	@echo 'make check-style   run the static checks'
+	@echo 'make check-style   check how the sources look, and the references'
+	@echo 'make check-static  have compilers, sparse, an analyzer and coccinelle look at them'
 	@echo 'make fuzz TIME=S   fuzz the device for S seconds (60) in the lab'"'"'s debug kernel'
 	@echo 'make check-upstream'
 	@echo '                   run the kernel'"'"'s own KVM selftests on both devices;'
@@ -81,6 +82,9 @@ check-unit:
 check-style:
 	scripts/check-style
 
+check-static:
+	scripts/check-static
+
 check-upstream:
 	scripts/upstream $(if $(HOST),--host)
 
@@ -114,4 +118,5 @@ clean:
 	rm -rf build
 
 .PHONY: all help module user tests demo check check-all check-debug check-unit \
-	check-style check-upstream check-packages fuzz deb dist install uninstall clean
+	check-style check-static check-upstream check-packages fuzz deb dist install \
+	uninstall clean
