@@ -231,6 +231,7 @@ TEST_F_TIMEOUT(hugepage_log, failures, 300)
 
 	if (!device_is_xvm(self->dev))
 		SKIP(return, "xvm's own promise");
+	NEEDS_NPT(self->dev);
 	if (!fail_init())
 		SKIP(return, "this kernel injects no failures");
 	START_HUGE(area);
