@@ -24,13 +24,14 @@ void xvm_mmu_populate_ahead(struct xvm_vcpu *vcpu, const struct xvm_around *arou
 		return;
 	if (gfn != stream->next)
 		stream->pages = 0;
+	/* No page is swapped in, unshared or moved that the guest has not asked for. */
 	nr = clamp_t(u64, stream->pages, 1, left);
+	nr = 1 + xvm_hostmap_empty(hva + PAGE_SIZE, nr - 1);
 	stream->gfn = gfn;
 	stream->next = gfn + nr;
 	stream->pages += nr;
 	/*
-	 * Only what comes without waiting: nothing is swapped in, and no handler
-	 * of userfaultfd is asked, for a page that the guest has not asked for.
+	 * Only what comes without waiting; no handler of userfaultfd is asked.
 	 * The page of the fault itself may fail here: it gets its own call.
 	 */
 	if (nr > 1)

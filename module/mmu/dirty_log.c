@@ -25,7 +25,10 @@ int xvm_dirty_set_manual(struct xvm *xvm, const struct kvm_enable_cap *cap)
 		options |= KVM_DIRTY_LOG_INITIALLY_SET;
 	if (cap->flags || (cap->args[0] & ~options))
 		return -EINVAL;
+	/* What an update begins with, it goes through with. */
+	mutex_lock(&xvm->memslots.lock);
 	WRITE_ONCE(xvm->mmu.dirty_manual, cap->args[0]);
+	mutex_unlock(&xvm->memslots.lock);
 	return 0;
 }
 
@@ -44,6 +47,13 @@ static void protect(struct xvm *xvm, const struct memslot *slot, u64 first, u64 
 		xvm_tlb_flush_memslot(xvm, slot);
 }
 
+/* A slot may have as many words as take a second to go over. */
+static void breathe(unsigned long word)
+{
+	if (!(word % 4096))
+		cond_resched();
+}
+
 /* Take all bits into buf.  True: there were some. */
 static bool take_bits(struct memslot *slot, unsigned long *buf)
 {
@@ -53,6 +63,7 @@ static bool take_bits(struct memslot *slot, unsigned long *buf)
 	for (i = 0; i < BITS_TO_LONGS(slot->npages); i++) {
 		buf[i] = READ_ONCE(bitmap[i]) ? xchg(&bitmap[i], 0) : 0;
 		any |= buf[i];
+		breathe(i);
 	}
 	return any;
 }
@@ -60,10 +71,14 @@ static bool take_bits(struct memslot *slot, unsigned long *buf)
 /* What user space could not be told is still dirty. */
 static void give_back(struct memslot *slot, const unsigned long *buf)
 {
-	unsigned long bit;
+	atomic_long_t *bitmap = (atomic_long_t *)slot->dirty_bitmap;
+	unsigned long i;
 
-	for_each_set_bit(bit, buf, slot->npages)
-		set_bit(bit, slot->dirty_bitmap);
+	for (i = 0; i < BITS_TO_LONGS(slot->npages); i++) {
+		if (buf[i])
+			atomic_long_or(buf[i], &bitmap[i]);
+		breathe(i);
+	}
 }
 
 static int copy_log(struct xvm *xvm, struct memslot *slot, void __user *out)
@@ -110,11 +125,10 @@ long xvm_get_dirty_log(struct xvm *xvm, const struct kvm_dirty_log __user *arg)
 		return -EFAULT;
 	if (in_compat_syscall())
 		log.dirty_bitmap = compat_ptr((uintptr_t)log.dirty_bitmap);
-	if (log.slot >> 16 >= MEMSLOT_MAX_SPACES)
-		return -EINVAL;
-
 	if (READ_ONCE(xvm->mmu.dirty_ring_size))
 		return -ENXIO;
+	if (log.slot >> 16 >= MEMSLOT_MAX_SPACES)
+		return -EINVAL;
 
 	mutex_lock(&xvm->memslots.lock);
 	slot = logged_slot(xvm, log.slot);
@@ -136,8 +150,21 @@ static bool clear_bits(struct memslot *slot, u64 first, unsigned long words, uns
 		if (mask[i])
 			mask[i] &= atomic_long_fetch_andnot(mask[i], &bitmap[i]);
 		any |= mask[i];
+		breathe(i);
 	}
 	return any;
+}
+
+/* Each large leaf's part of it that has a bit in mask. */
+static void split(struct xvm *xvm, u64 gfn, u64 nr, const unsigned long *mask)
+{
+	u64 bit = 0, end;
+
+	while ((bit = find_next_bit(mask, nr, bit)) < nr) {
+		end = min(nr, ((gfn + bit) | (xvm_level_pages(2) - 1)) + 1 - gfn);
+		xvm_mmu_split(xvm, gfn + bit, gfn + end);
+		bit = end;
+	}
 }
 
 static int clear_log(struct xvm *xvm, struct memslot *slot, const struct kvm_clear_dirty_log *log)
@@ -163,7 +190,7 @@ static int clear_log(struct xvm *xvm, struct memslot *slot, const struct kvm_cle
 	}
 	if (clear_bits(slot, log->first_page, BITS_TO_LONGS(log->num_pages), mask)) {
 		/* First: of a large leaf that was all dirty, some may stay so. */
-		xvm_mmu_split(xvm, gfn, gfn + log->num_pages);
+		split(xvm, gfn, log->num_pages, mask);
 		protect(xvm, slot, log->first_page, log->num_pages, mask);
 	}
 	kvfree(mask);
@@ -180,11 +207,10 @@ long xvm_clear_dirty_log(struct xvm *xvm, const struct kvm_clear_dirty_log __use
 		return -EFAULT;
 	if (in_compat_syscall())
 		log.dirty_bitmap = compat_ptr((uintptr_t)log.dirty_bitmap);
-	if (log.slot >> 16 >= MEMSLOT_MAX_SPACES || log.first_page % BITS_PER_LONG)
-		return -EINVAL;
-
 	if (READ_ONCE(xvm->mmu.dirty_ring_size))
 		return -ENXIO;
+	if (log.slot >> 16 >= MEMSLOT_MAX_SPACES || log.first_page % BITS_PER_LONG)
+		return -EINVAL;
 
 	mutex_lock(&xvm->memslots.lock);
 	slot = logged_slot(xvm, log.slot);

@@ -19,14 +19,11 @@
 
 #include "../xvm.h"
 
-/* Entries that stay free for what an exit pushes before the vCPU looks. */
-#define RESERVED	64
-
 int xvm_dirty_ring_enable(struct xvm *xvm, u32 size)
 {
 	int ret = -EINVAL;
 
-	if (!is_power_of_2(size) || size < RESERVED * sizeof(struct kvm_dirty_gfn) ||
+	if (!is_power_of_2(size) || size < XVM_DIRTY_RING_RESERVED * sizeof(struct kvm_dirty_gfn) ||
 	    size < PAGE_SIZE)
 		return -EINVAL;
 	if (size > XVM_DIRTY_RING_MAX_SIZE)
@@ -82,11 +79,11 @@ static u32 used(const struct xvm_dirty_ring *ring)
 	return ring->pushed - smp_load_acquire(&ring->reset);
 }
 
-bool xvm_dirty_ring_full(const struct xvm_vcpu *vcpu)
+u32 xvm_dirty_ring_room(const struct xvm_vcpu *vcpu)
 {
 	const struct xvm_dirty_ring *ring = &vcpu->dirty_ring;
 
-	return ring->gfns && used(ring) >= nr_entries(vcpu) - RESERVED;
+	return ring->gfns ? nr_entries(vcpu) - used(ring) : U32_MAX;
 }
 
 void xvm_dirty_ring_push(struct xvm_vcpu *vcpu, const struct memslot *slot, u64 gfn)

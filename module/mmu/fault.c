@@ -294,8 +294,8 @@ static int fault_slow(struct xvm_vcpu *vcpu, u64 gpa, u32 access)
 	struct xvm_hostmap map;
 	int ret;
 
-	xvm_mmu_cache_topup(&vcpu->mmu_cache, XVM_FAULT_TABLES);
 	do {
+		xvm_mmu_cache_topup(&vcpu->mmu_cache, XVM_FAULT_TABLES);
 		ret = find_slot(vcpu, &fault);
 		if (ret != XVM_FAULT_FIXED)
 			return ret;

@@ -114,7 +114,8 @@ int xvm_hostmap_nowait(unsigned long hva, struct xvm_hostmap *map)
 
 	if (!xvm_hostmap_fast(hva, true, map))
 		return 0;
-	if (get_user_pages_unlocked(hva, 1, &page, FOLL_WRITE | FOLL_NOWAIT) != 1)
+	if (!xvm_hostmap_empty(hva, 1) ||
+	    get_user_pages_unlocked(hva, 1, &page, FOLL_WRITE | FOLL_NOWAIT) != 1)
 		return -EAGAIN;
 	set_page(map, page, true);
 	return 0;
@@ -148,21 +149,29 @@ static pte_t *walk_host(unsigned long hva, struct xvm_host_entry *entry)
 	pmd_t pmd;
 
 	*entry = (struct xvm_host_entry) {};
-	if (pgd_none(pgd) || !pgd_present(pgd))
+	if (pgd_none(pgd) || !pgd_present(pgd)) {
+		entry->none = pgd_none(pgd);
 		return NULL;
+	}
 	p4d = READ_ONCE(*p4d_offset(&pgd, hva));
-	if (p4d_none(p4d) || !p4d_present(p4d))
+	if (p4d_none(p4d) || !p4d_present(p4d)) {
+		entry->none = p4d_none(p4d);
 		return NULL;
+	}
 	pud = READ_ONCE(*pud_offset(&p4d, hva));
-	if (pud_none(pud) || !pud_present(pud))
+	if (pud_none(pud) || !pud_present(pud)) {
+		entry->none = pud_none(pud);
 		return NULL;
+	}
 	if (pud_leaf(pud)) {
 		set_entry(entry, hva, 3, pud_pfn(pud), pud_write(pud), pud_dirty(pud));
 		return NULL;
 	}
 	pmd = READ_ONCE(*pmd_offset(&pud, hva));
-	if (pmd_none(pmd) || !pmd_present(pmd))
+	if (pmd_none(pmd) || !pmd_present(pmd)) {
+		entry->none = pmd_none(pmd);
 		return NULL;
+	}
 	if (pmd_leaf(pmd)) {
 		set_entry(entry, hva, 2, pmd_pfn(pmd), pmd_write(pmd), pmd_dirty(pmd));
 		return NULL;
@@ -175,6 +184,7 @@ static void read_pte(struct xvm_host_entry *entry, unsigned long hva, const pte_
 	pte_t pte = READ_ONCE(*ptep);
 
 	*entry = (struct xvm_host_entry) {};
+	entry->none = pte_none(pte);
 	if (pte_present(pte))
 		set_entry(entry, hva, 1, pte_pfn(pte), pte_write(pte), pte_dirty(pte));
 }
@@ -189,6 +199,19 @@ void xvm_hostmap_entry(unsigned long hva, struct xvm_host_entry *entry)
 	if (ptep)
 		read_pte(entry, hva, ptep);
 	local_irq_restore(flags);
+}
+
+unsigned int xvm_hostmap_empty(unsigned long hva, unsigned int nr)
+{
+	struct xvm_host_entry entry;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		xvm_hostmap_entry(hva + i * PAGE_SIZE, &entry);
+		if (!entry.none)
+			break;
+	}
+	return i;
 }
 
 void xvm_hostmap_scan(unsigned long hva, unsigned int nr, u64 *present, u64 *writable)

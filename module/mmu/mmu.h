@@ -221,6 +221,9 @@ long xvm_clear_dirty_log(struct xvm *xvm, const struct kvm_clear_dirty_log __use
 /* dirty_ring.c */
 #define XVM_DIRTY_RING_MAX_SIZE	(65536 * sizeof(struct kvm_dirty_gfn))
 
+/* Entries that stay free for what an exit pushes before the vCPU looks. */
+#define XVM_DIRTY_RING_RESERVED	64
+
 struct xvm_dirty_ring {
 	struct kvm_dirty_gfn *gfns;	/* shared with user space; NULL: there is none */
 	u32 pushed;			/* entries ever; the vCPU's thread */
@@ -234,8 +237,14 @@ void xvm_dirty_ring_free(struct xvm_vcpu *vcpu);
 /* Of the vCPU's mapping: NULL where no ring is. */
 bool xvm_dirty_ring_has_page(struct xvm_vcpu *vcpu, unsigned long pgoff);
 struct page *xvm_dirty_ring_page(struct xvm_vcpu *vcpu, unsigned long pgoff);
-/* The vCPU's thread: must it stop for user space to make room? */
-bool xvm_dirty_ring_full(const struct xvm_vcpu *vcpu);
+/* Entries that are free, where there is a ring.  The vCPU's thread, as for the next two. */
+u32 xvm_dirty_ring_room(const struct xvm_vcpu *vcpu);
+/* Must it stop for user space to make room? */
+static inline bool xvm_dirty_ring_full(const struct xvm_vcpu *vcpu)
+{
+	return xvm_dirty_ring_room(vcpu) <= XVM_DIRTY_RING_RESERVED;
+}
+
 void xvm_dirty_ring_push(struct xvm_vcpu *vcpu, const struct memslot *slot, u64 gfn);
 
 /* hostmap.c: hva to pfn */
@@ -251,6 +260,8 @@ int xvm_hostmap_get(unsigned long hva, bool write, struct xvm_hostmap *map);
 /* may sleep, but doesn't wait for the page: for writing, or -EAGAIN */
 int xvm_hostmap_nowait(unsigned long hva, struct xvm_hostmap *map);
 void xvm_hostmap_put(struct xvm_hostmap *map);
+/* [no sleep] How many of the nr pages from hva on, before any other, have no entry in the host. */
+unsigned int xvm_hostmap_empty(unsigned long hva, unsigned int nr);
 
 /* The entry of the host's own tables that maps an address. */
 struct xvm_host_entry {
@@ -258,6 +269,7 @@ struct xvm_host_entry {
 	u64 pfn;			/* of the address itself */
 	bool writable;
 	bool dirty;
+	bool none;			/* nor is there a page elsewhere, swapped out for one */
 };
 
 /*

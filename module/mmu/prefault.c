@@ -58,6 +58,9 @@ static int map_range(struct xvm_vcpu *vcpu, struct kvm_pre_fault_memory *range)
 	if (range->flags || !PAGE_ALIGNED(range->gpa) || !PAGE_ALIGNED(range->size) ||
 	    range->gpa + range->size <= range->gpa)
 		return -EINVAL;
+	/* By frames alone a shadowed guest has no tables. */
+	if (!xvm_npt)
+		return -EOPNOTSUPP;
 
 	do {
 		u64 size, done;
@@ -82,9 +85,6 @@ long xvm_pre_fault_memory(struct xvm_vcpu *vcpu, struct kvm_pre_fault_memory __u
 	struct kvm_pre_fault_memory range;
 	long ret;
 
-	/* By frames alone a shadowed guest has no tables. */
-	if (!xvm_npt)
-		return -EOPNOTSUPP;
 	if (copy_from_user(&range, arg, sizeof(range)))
 		return -EFAULT;
 	ret = map_range(vcpu, &range);

@@ -18,6 +18,8 @@
 /* Leaves that are made large with one flush, and places looked at for them under one lock. */
 #define COLLAPSE_BATCH	64
 #define COLLAPSE_STEPS	512
+/* Pages that one such step goes on over if nothing is mapped. */
+#define COLLAPSE_REACH	BIT_ULL(12)
 
 /*
  * As many tables as were allocated before are made under one lock.  Faults run
@@ -68,6 +70,9 @@ static unsigned int larger_leaf(struct xvm *xvm, const struct memslot *slot, u64
 	leaf->level = min(host.level, xvm_slot_max_level(slot, gfn));
 	if (leaf->level < 2 || host.pfn != xvm_pte_pfn(pte))
 		return 0;
+	/* As for faults: of VM_PFNMAP memory one page at a time is looked at. */
+	if (!pfn_valid(host.pfn) || PageReserved(pfn_to_page(host.pfn)))
+		return 0;
 	pages = xvm_level_pages(leaf->level);
 	leaf->gfn = gfn & ~(pages - 1);
 	if (xvm_mmu_retry(xvm, xvm->mmu.invalidate_seq, leaf->gfn,
@@ -91,11 +96,15 @@ static u64 find_collapsible(struct xvm *xvm, const struct memslot *slot, u64 gfn
 
 	*nr = 0;
 	while (gfn < end && steps-- && *nr < COLLAPSE_BATCH) {
+		/* Tables may be there, and empty. */
+		u64 stop = min(end, (gfn | (COLLAPSE_REACH - 1)) + 1);
 		unsigned int level, large;
-		u64 pte = xvm_pgtable_next(&xvm->mmu.pgt, &gfn, end, &level);
+		u64 pte = xvm_pgtable_next(&xvm->mmu.pgt, &gfn, stop, &level);
 
-		if (!pte)
-			return end;
+		if (!pte) {
+			gfn = stop;
+			continue;
+		}
 		large = larger_leaf(xvm, slot, gfn, pte, &leaves[*nr]);
 		if (large > level)
 			++*nr;

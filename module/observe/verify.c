@@ -4,6 +4,7 @@
  */
 #include <linux/kthread.h>
 #include <linux/mutex.h>
+#include <linux/sched/signal.h>
 #include <linux/sched/mm.h>
 #include <linux/uaccess.h>
 #include <linux/workqueue.h>
@@ -27,8 +28,12 @@ static int verify_all(struct verify *verify)
 	struct mutex *lock = &verify->xvm->memslots.lock;
 	int err;
 
-	if (mutex_lock_interruptible(lock))
-		return -EINTR;
+	/* In a worker the signal is the asker's, which no sleep on the lock would see. */
+	while (!mutex_trylock(lock)) {
+		if (signal_pending(verify->asker))
+			return -EINTR;
+		schedule_timeout_interruptible(1);
+	}
 	verify_slots(verify);
 	err = verify_mmu(verify);
 	mutex_unlock(lock);

@@ -188,6 +188,9 @@ static int gpt_read(void *ctx, u64 gpa, void *buf, unsigned int len)
 
 static int gpt_cmpxchg(void *ctx, u64 gpa, u64 old, u64 new, unsigned int size)
 {
+	/* A walk may be made to start over and over: it can't push more than is kept free. */
+	if (xvm_dirty_ring_room(ctx) <= XVM_DIRTY_RING_RESERVED / 4)
+		return -EAGAIN;
 	return xvm_cmpxchg_gpa(ctx, gpa, old, new, size);
 }
 

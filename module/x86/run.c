@@ -272,8 +272,12 @@ int xvm_arch_vcpu_run(struct xvm_vcpu *vcpu)
 	if (!vcpu->arch.lapic && xvm_guest_set_cr8(vcpu, READ_ONCE(run->cr8)))
 		return -EINVAL;
 
-	/* Before anything is written: what completes may exit for the next access at once. */
-	if (xvm_dirty_ring_full(vcpu)) {
+	/*
+	 * What is pending is completed first, even if the ring counts as full: one
+	 * completion fits in what is kept free.  But it may exit at once for the
+	 * next access, and so may each after it.
+	 */
+	if (xvm_dirty_ring_room(vcpu) <= XVM_DIRTY_RING_RESERVED / 2) {
 		if (immediate_exit(run))
 			return -EINTR;
 		run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;

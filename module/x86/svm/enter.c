@@ -222,6 +222,11 @@ void xvm_svm_enter(struct xvm_vcpu *vcpu, bool flush_tlb)
 	}
 
 	xvm_svm_world(&sw);
+#ifdef X86_FEATURE_IBPB_EXIT_TO_USER
+	/* What the guest trained must not steer its VMM either. */
+	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
+		this_cpu_write(x86_ibpb_exit_to_user, true);
+#endif
 	/* An entry that failed need not have flushed. */
 	if (svm_entry_failed(svm->vmcb))
 		vcpu->arch.tlb_gen = 0;
