@@ -247,6 +247,7 @@ TEST_F_TIMEOUT(shadow, permissions, 120)
 			.data = 0xc3c3c3c3c3c3c3c3,
 		};
 		int error = expected_fault(&w);
+		bool faults = error >= 0;
 
 		set_controls(&g->cpu, &(struct way){ .wp = true });
 		go(g, &g->cpu, &edit);
@@ -255,7 +256,7 @@ TEST_F_TIMEOUT(shadow, permissions, 120)
 
 		set_controls(&g->cpu, &w);
 		go(g, &g->cpu, &r);
-		if (r.exit != KVM_EXIT_IO || r.faulted != (error >= 0) ||
+		if (r.exit != KVM_EXIT_IO || r.faulted != faults ||
 		    (r.faulted && r.error != error))
 			TH_LOG("%d: pde %#lx pte %#lx wp %d smep %d smap %d ac %d user %d op %d",
 			       i, w.pde, w.pte, w.wp, w.smep, w.smap, w.ac,

@@ -308,7 +308,8 @@ static long do_simple(struct thread *t, const uint64_t *a)
 		{ KVM_CREATE_IRQCHIP, 1 }, { KVM_SET_TSS_ADDR, 1 }, { KVM_SET_BOOT_CPU_ID, 1 },
 		{ KVM_SET_NR_MMU_PAGES, 1 }, { KVM_GET_NR_MMU_PAGES, 1 }, { KVM_SET_TSC_KHZ, 1 },
 		{ KVM_GET_TSC_KHZ, 1 }, { KVM_SET_TSC_KHZ, 2 }, { KVM_GET_TSC_KHZ, 2 },
-		{ KVM_RESET_DIRTY_RINGS, 1 }, { KVM_NMI, 2 }, { KVM_SMI, 2 }, { KVM_KVMCLOCK_CTRL, 2 },
+		{ KVM_RESET_DIRTY_RINGS, 1 }, { KVM_NMI, 2 }, { KVM_SMI, 2 },
+		{ KVM_KVMCLOCK_CTRL, 2 },
 		{ KVM_GET_API_VERSION, 0 }, { KVM_GET_VCPU_MMAP_SIZE, 0 },
 	};
 	unsigned int i = a[0] % (sizeof(calls) / sizeof(calls[0]));

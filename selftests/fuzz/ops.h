@@ -26,9 +26,9 @@
 struct arena {
 	int dev;
 	int file;
-	_Atomic int vms[NR_VMS];
-	_Atomic int vcpus[NR_VCPUS];
-	_Atomic(struct kvm_run *) runs[NR_VCPUS];
+	atomic_int vms[NR_VMS];
+	atomic_int vcpus[NR_VCPUS];
+	struct kvm_run *_Atomic runs[NR_VCPUS];
 	pthread_t threads[MAX_THREADS];
 };
 
