@@ -30,6 +30,14 @@ struct walk {
 	u64 links, parents;
 };
 
+/* Of a large leaf any frame may be a table: even one out of step has small leaves alone. */
+static bool lets_write_table(const struct walk *walk, u64 gfn, u64 pages)
+{
+	if (pages == 1)
+		return shadow_caught(walk->verify->xvm, gfn);
+	return xvm_rmaps_next_marked(&walk->shadow->rmaps, gfn, gfn + pages) != gfn + pages;
+}
+
 static void check_entry(struct walk *walk, unsigned int level, u64 gfn, const u64 *entry)
 {
 	const struct shadow_page *sp = shadow_page_of(entry);
@@ -59,7 +67,7 @@ static void check_entry(struct walk *walk, unsigned int level, u64 gfn, const u6
 	    (!(pte & XVM_PTE_NX) && !(sp->role.access & SHADOW_EXEC)))
 		verify_violated(verify, "gfn 0x%llx: leaf 0x%llx grants more than access %u", gfn,
 				pte, sp->role.access);
-	if (pte & XVM_PTE_WRITE && shadow_caught(verify->xvm, gfn))
+	if (pte & XVM_PTE_WRITE && lets_write_table(walk, gfn, leaf.pages))
 		verify_violated(verify, "gfn 0x%llx: leaf 0x%llx lets a guest table be written",
 				gfn, pte);
 	verify_leaf(verify, &walk->slot, &leaf);
