@@ -346,12 +346,12 @@ static int set_leaf(struct xvm_vcpu *vcpu, struct shadow_fault *fault, u64 *entr
 	/* Whatever it maps, by whichever frame, it is taken off its list first. */
 	if (old && ((old ^ pte) & same || shadow_gfn(sp, shadow_index(entry)) != gfn)) {
 		shadow_drop_entry(xvm, entry);
-		/* No TLB holds leaves of two sizes. */
-		if (fault->level > 1)
-			shadow_flush(xvm);
 		old = 0;
 	}
 	if (!old) {
+		/* No TLB holds leaves of two sizes, nor what was dropped here before. */
+		if (fault->level > 1)
+			shadow_flush(xvm);
 		if (xvm_rmaps_add(&xvm->mmu.shadow->rmaps, fault->level, gfn, entry,
 				  &vcpu->shadow->stock) < 0)
 			return -ENOMEM;

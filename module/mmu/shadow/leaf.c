@@ -89,6 +89,16 @@ bool xvm_shadow_wrprotect(struct xvm *xvm, u64 start, u64 end, const unsigned lo
 	return any;
 }
 
+bool shadow_mapped(struct xvm *xvm, u64 gfn)
+{
+	unsigned int level;
+
+	for (level = 1; level <= XVM_RMAP_LEVELS; level++)
+		if (xvm_rmaps_list(&xvm->mmu.shadow->rmaps, level, gfn))
+			return true;
+	return false;
+}
+
 static bool list_young(const struct xvm_rmap *list)
 {
 	struct xvm_rmap_iter iter;

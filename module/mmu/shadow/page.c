@@ -95,17 +95,25 @@ static bool table_shadowed(struct xvm_shadow *shadow, u64 gfn)
 static int catch_writes(struct xvm_vcpu *vcpu, u64 gfn)
 {
 	struct xvm *xvm = vcpu->xvm;
+	struct xvm_rmaps *rmaps = &xvm->mmu.shadow->rmaps;
 
 	/* All pages of a frame are out of step, or none. */
-	if (xvm_rmaps_marked(&xvm->mmu.shadow->rmaps, gfn) && !shadow_caught(xvm, gfn))
+	if (xvm_rmaps_marked(rmaps, gfn) && !shadow_caught(xvm, gfn))
 		shadow_sync_all(vcpu);
-	if (xvm_rmaps_mark(&xvm->mmu.shadow->rmaps, gfn, &vcpu->shadow->stock))
+	/* For another page of the frame they are caught already. */
+	if (xvm_rmaps_marked(rmaps, gfn))
+		return 0;
+	if (xvm_rmaps_mark(rmaps, gfn, &vcpu->shadow->stock))
 		return -ENOMEM;
-	/* Before the table is read: a TLB must not let a write pass that comes after. */
-	if (xvm_shadow_wrprotect(xvm, gfn, gfn + 1, NULL)) {
+	xvm_shadow_wrprotect(xvm, gfn, gfn + 1, NULL);
+	/*
+	 * Before the table is read: a TLB must not let a write pass that comes after.
+	 * A leaf that can't be written is no proof: who took that from it, or zapped
+	 * it, may still have to flush.
+	 */
+	if (shadow_mapped(xvm, gfn))
 		shadow_flush_due(xvm);
-		shadow_flush(xvm);
-	}
+	shadow_flush(xvm);
 	return 0;
 }
 
@@ -147,9 +155,12 @@ int shadow_link(struct xvm_vcpu *vcpu, u64 *entry, struct shadow_page *child)
 		pte |= XVM_PTE_WRITE | XVM_PTE_USER | XVM_PTE_ACCESSED;
 	if ((*entry & XVM_PTE_PRESENT) && !(*entry & XVM_PTE_HUGE) && shadow_child(*entry) == child)
 		return 0;
-	/* An upper entry may be cached: nobody has it any more before another takes its place. */
-	if (shadow_drop_entry(xvm, entry))
-		shadow_flush(xvm);
+	/*
+	 * An upper entry may be cached, even if it was dropped before: nobody has it any more
+	 * when another takes its place.
+	 */
+	shadow_drop_entry(xvm, entry);
+	shadow_flush(xvm);
 	/* As for an address that no TLB knows yet: it must see what is in the table now. */
 	if (child->unsync)
 		shadow_sync_page(vcpu, child);

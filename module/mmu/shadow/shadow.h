@@ -200,6 +200,10 @@ bool shadow_unsync(struct xvm *xvm, u64 gfn);
 /* Are writes to the frame caught? */
 bool shadow_caught(struct xvm *xvm, u64 gfn);
 
+/* leaf.c */
+/* Does any leaf map the frame? */
+bool shadow_mapped(struct xvm *xvm, u64 gfn);
+
 /* prefetch.c: around entry at of a page that has just got one */
 void shadow_prefetch(struct xvm_vcpu *vcpu, struct shadow_page *sp, unsigned int at);
 

@@ -97,8 +97,9 @@ void shadow_sync_all(struct xvm_vcpu *vcpu)
 	list_splice_init(&xvm->mmu.shadow->unsync, &list);
 	list_for_each_entry(sp, &list, unsync_link) {
 		sp->unsync = false;
-		if (xvm_shadow_wrprotect(xvm, sp->gfn, sp->gfn + 1, NULL))
-			shadow_flush_due(xvm);
+		xvm_shadow_wrprotect(xvm, sp->gfn, sp->gfn + 1, NULL);
+		/* Even if none could be written any more: see catch_writes(). */
+		shadow_flush_due(xvm);
 	}
 	/* No write is under way any more that would not be caught. */
 	shadow_flush(xvm);
