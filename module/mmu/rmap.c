@@ -446,28 +446,35 @@ static void zap_entry(void *ctx, u64 *entry)
 	zap->visit(zap->ctx, zap->level, zap->gfn, entry);
 }
 
+bool xvm_rmaps_zap_level(struct xvm_rmaps *map, unsigned int level, u64 start, u64 end,
+			 void (*visit)(void *ctx, unsigned int level, u64 gfn, u64 *entry),
+			 void *ctx)
+{
+	struct zap zap = { .visit = visit, .ctx = ctx, .level = level, .gfn = start };
+	struct xvm_rmap *list;
+	bool any = false;
+
+	while ((list = xvm_rmaps_next(map, level, &zap.gfn, end))) {
+		u64 f = frame(level, zap.gfn);
+		struct xvm_rmap_chunk *chunk = get_chunk(map, level, f >> XVM_RMAP_CHUNK_BITS);
+
+		xvm_rmap_zap(map, list, visit ? zap_entry : NULL, &zap);
+		chunk->used &= ~(1ULL << f % XVM_RMAP_CHUNK);
+		put_chunk(map, level, chunk);
+		zap.gfn += 1ULL << 9 * (level - 1);
+		any = true;
+	}
+	return any;
+}
+
 bool xvm_rmaps_zap(struct xvm_rmaps *map, u64 start, u64 end,
 		   void (*visit)(void *ctx, unsigned int level, u64 gfn, u64 *entry), void *ctx)
 {
-	struct zap zap = { .visit = visit, .ctx = ctx };
 	bool any = false;
+	unsigned int level;
 
-	for (zap.level = 1; zap.level <= XVM_RMAP_LEVELS; zap.level++) {
-		struct xvm_rmap *list;
-
-		zap.gfn = start;
-		while ((list = xvm_rmaps_next(map, zap.level, &zap.gfn, end))) {
-			u64 f = frame(zap.level, zap.gfn);
-			struct xvm_rmap_chunk *chunk = get_chunk(map, zap.level,
-								 f >> XVM_RMAP_CHUNK_BITS);
-
-			xvm_rmap_zap(map, list, visit ? zap_entry : NULL, &zap);
-			chunk->used &= ~(1ULL << f % XVM_RMAP_CHUNK);
-			put_chunk(map, zap.level, chunk);
-			zap.gfn += 1ULL << 9 * (zap.level - 1);
-			any = true;
-		}
-	}
+	for (level = 1; level <= XVM_RMAP_LEVELS; level++)
+		any |= xvm_rmaps_zap_level(map, level, start, end, visit, ctx);
 	return any;
 }
 

@@ -125,6 +125,11 @@ struct xvm_rmap *xvm_rmaps_next(struct xvm_rmaps *map, unsigned int level, u64 *
 bool xvm_rmaps_zap(struct xvm_rmaps *map, u64 start, u64 end,
 		   void (*visit)(void *ctx, unsigned int level, u64 gfn, u64 *entry), void *ctx);
 
+/* The same of one level. */
+bool xvm_rmaps_zap_level(struct xvm_rmaps *map, unsigned int level, u64 start, u64 end,
+			 void (*visit)(void *ctx, unsigned int level, u64 gfn, u64 *entry),
+			 void *ctx);
+
 /* Memory in use by the map, and by all lists that were given it. */
 u64 xvm_rmaps_bytes(const struct xvm_rmaps *map);
 

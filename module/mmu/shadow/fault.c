@@ -352,6 +352,7 @@ static int set_leaf(struct xvm_vcpu *vcpu, struct shadow_fault *fault, u64 *entr
 		/* No TLB holds leaves of two sizes, nor what was dropped here before. */
 		if (fault->level > 1)
 			shadow_flush(xvm);
+		shadow_limit_aliases(xvm, fault->level, gfn);
 		if (xvm_rmaps_add(&xvm->mmu.shadow->rmaps, fault->level, gfn, entry,
 				  &vcpu->shadow->stock) < 0)
 			return -ENOMEM;

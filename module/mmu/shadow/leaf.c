@@ -15,6 +15,18 @@ static void zap_leaf(void *ctx, unsigned int level, u64 gfn, u64 *entry)
 	xvm_mmu_count_leaves(xvm, level, -1);
 }
 
+void shadow_limit_aliases(struct xvm *xvm, unsigned int level, u64 gfn)
+{
+	struct xvm_rmaps *rmaps = &xvm->mmu.shadow->rmaps;
+	const struct xvm_rmap *list = xvm_rmaps_list(rmaps, level, gfn);
+
+	lockdep_assert_held_write(&xvm->mmu.lock);
+	if (!list || xvm_rmap_length(list) < SHADOW_MAX_ALIASES)
+		return;
+	xvm_rmaps_zap_level(rmaps, level, gfn, gfn + 1, zap_leaf, xvm);
+	shadow_flush_due(xvm);
+}
+
 /*
  * Guest tables in the range, too: what the host has there next may be another
  * page, which nobody has written to by way of the guest.

@@ -144,6 +144,11 @@ struct shadow_page *shadow_get(struct xvm_vcpu *vcpu, u64 gfn, union shadow_role
 	return sp;
 }
 
+static void clear_entry(void *ctx, u64 *entry)
+{
+	WRITE_ONCE(*entry, 0);
+}
+
 int shadow_link(struct xvm_vcpu *vcpu, u64 *entry, struct shadow_page *child)
 {
 	struct xvm *xvm = vcpu->xvm;
@@ -166,6 +171,11 @@ int shadow_link(struct xvm_vcpu *vcpu, u64 *entry, struct shadow_page *child)
 		shadow_sync_page(vcpu, child);
 	if (child->obsolete)
 		return -EAGAIN;
+	/* None of them is on the way here: of each level there is one, and this one is empty. */
+	if (xvm_rmap_length(&child->parents) >= SHADOW_MAX_ALIASES) {
+		xvm_rmap_zap(rmaps, &child->parents, clear_entry, NULL);
+		shadow_flush_due(xvm);
+	}
 	if (xvm_rmap_add(rmaps, &child->parents, entry, &vcpu->shadow->stock) < 0)
 		return -ENOMEM;
 	WRITE_ONCE(*entry, pte);
@@ -194,11 +204,6 @@ bool shadow_drop_entry(struct xvm *xvm, u64 *entry)
 	WARN_ON_ONCE(!known);
 	shadow_flush_due(xvm);
 	return true;
-}
-
-static void clear_entry(void *ctx, u64 *entry)
-{
-	WRITE_ONCE(*entry, 0);
 }
 
 void shadow_zap(struct xvm *xvm, struct shadow_page *sp)

@@ -13,13 +13,15 @@
 
 #define PKEY	GENMASK_ULL(62, 59)
 
-/* Another leaf of the frame, whatever it grants.  0: there is none. */
+/* Another leaf of the frame, whatever it grants.  0: there is none, or too many. */
 static u64 other_leaf(struct xvm *xvm, u64 gfn)
 {
 	const struct xvm_rmap *list = xvm_rmaps_list(&xvm->mmu.shadow->rmaps, 1, gfn);
 	struct xvm_rmap_iter iter;
 
-	return list ? READ_ONCE(*xvm_rmap_first(list, &iter)) : 0;
+	if (!list || xvm_rmap_length(list) >= SHADOW_MAX_ALIASES)
+		return 0;
+	return READ_ONCE(*xvm_rmap_first(list, &iter));
 }
 
 /* The leaf for a guest's entry, or 0: nothing that can be made of it here and now. */

@@ -88,6 +88,12 @@ struct xvm_shadow {
 	struct hlist_head hash[1 << SHADOW_HASH_BITS];
 };
 
+/*
+ * Leaves of a frame, and links to a page.  The guest decides how many there are
+ * to be, and a removal looks through them.
+ */
+#define SHADOW_MAX_ALIASES	1000
+
 /* Tables that one fault may make, and links: 5 levels. */
 #define SHADOW_STOCK_PAGES	5
 /* Leaves that a fault may make besides, of an aligned part of a table. */
@@ -203,6 +209,8 @@ bool shadow_caught(struct xvm *xvm, u64 gfn);
 /* leaf.c */
 /* Does any leaf map the frame? */
 bool shadow_mapped(struct xvm *xvm, u64 gfn);
+/* Before another leaf maps it: if there are too many, none is left.  Makes a flush due. */
+void shadow_limit_aliases(struct xvm *xvm, unsigned int level, u64 gfn);
 
 /* prefetch.c: around entry at of a page that has just got one */
 void shadow_prefetch(struct xvm_vcpu *vcpu, struct shadow_page *sp, unsigned int at);
