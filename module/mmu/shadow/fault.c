@@ -257,6 +257,27 @@ static struct shadow_page *next_page(struct xvm_vcpu *vcpu, struct shadow_fault 
 	return shadow_get(vcpu, (gpte & XVM_PTE_ADDR) >> PAGE_SHIFT, role);
 }
 
+/*
+ * Is the memory of a guest table about to become other memory?  What is made of
+ * it now would outlive it: the tables there have been dropped already.
+ */
+static bool table_going(struct xvm_vcpu *vcpu, u64 gfn)
+{
+	const struct xvm_mmu *mmu = &vcpu->xvm->mmu;
+	const struct memslot *slot;
+	bool began, going;
+
+	if (!mmu->notifiers_active && !mmu->frozen)
+		return false;
+	began = xvm_access_begin(vcpu);
+	slot = find_slot(vcpu, gfn);
+	/* Only what is under way: what has ended is in the table that is read here. */
+	going = slot && xvm_mmu_retry(vcpu->xvm, mmu->invalidate_seq, gfn,
+				      memslot_gfn_to_hva(slot, gfn), 1);
+	xvm_access_end(vcpu, began);
+	return going;
+}
+
 /* Does the guest's table still say what the walk saw?  If so, note it. */
 static int check_guest(struct xvm_vcpu *vcpu, struct shadow_fault *fault, struct shadow_page *sp,
 		       u64 *entry)
@@ -267,7 +288,8 @@ static int check_guest(struct xvm_vcpu *vcpu, struct shadow_fault *fault, struct
 	if (sp->role.direct)
 		return XVM_FAULT_FIXED;
 	/* Accessed and dirty: what the walk set, unless the table is in read-only memory. */
-	if (shadow_read(vcpu, shadow_guest_gpa(sp, i), &gpte, bytes) ||
+	if (table_going(vcpu, sp->gfn) ||
+	    shadow_read(vcpu, shadow_guest_gpa(sp, i), &gpte, bytes) ||
 	    ((gpte ^ seen) & ~(XVM_PTE_ACCESSED | XVM_PTE_DIRTY)))
 		return XVM_FAULT_RETRY;
 	if (*entry && !shadow_says_same(sp->guest[i], seen))
