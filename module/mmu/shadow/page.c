@@ -254,6 +254,7 @@ void shadow_reclaim(struct xvm *xvm, unsigned int room)
 	struct xvm_shadow *shadow = xvm->mmu.shadow;
 	unsigned long limit = READ_ONCE(xvm->arch.nr_mmu_pages);
 	struct shadow_page *sp, *next;
+	unsigned int zapped = 0;
 
 	if (!limit)
 		limit = max_t(unsigned long, MIN_PAGES,
@@ -261,10 +262,12 @@ void shadow_reclaim(struct xvm *xvm, unsigned int room)
 	if (shadow->nr_pages + room <= limit)
 		return;
 	list_for_each_entry_safe(sp, next, &shadow->pages, link) {
-		if (shadow->nr_pages + room <= limit)
+		if (shadow->nr_pages + room <= limit || zapped == SHADOW_BATCH)
 			break;
-		if (!sp->roots)
-			shadow_zap(xvm, sp);
+		if (sp->roots)
+			continue;
+		shadow_zap(xvm, sp);
+		zapped++;
 	}
 	shadow_flush(xvm);
 }

@@ -128,14 +128,15 @@ int xvm_shadow_load(struct xvm_vcpu *vcpu)
 		return -ENOMEM;
 	xvm_gpt_vcpu_role(vcpu, &sv->gpt);
 
+	if (sv->resync)
+		shadow_resync(vcpu);
+	sv->resync = false;
+
 	write_lock(&xvm->mmu.lock);
 	drop_root(vcpu);
 	shadow_reclaim(xvm, 1);
 	/* Whatever brought us here, the guest may expect its tables to be read anew. */
 	shadow_sync_all(vcpu);
-	if (sv->resync)
-		shadow_resync(vcpu);
-	sv->resync = false;
 	cr3 = virt_to_phys(sv->pae);
 	if (sv->gpt.levels >= 4) {
 		root = shadow_get(vcpu, sv->gpt.root >> PAGE_SHIFT,
@@ -174,14 +175,19 @@ int xvm_shadow_create(struct xvm *xvm)
 void xvm_shadow_destroy(struct xvm *xvm)
 {
 	struct xvm_shadow *shadow = xvm->mmu.shadow;
-	struct shadow_page *sp, *next;
 
-	write_lock(&xvm->mmu.lock);
-	list_for_each_entry_safe(sp, next, &shadow->pages, link)
-		shadow_zap(xvm, sp);
-	write_unlock(&xvm->mmu.lock);
-	/* No vCPU is left to walk them; their ASID is flushed before it is used again. */
-	xvm_shadow_free_zapped(xvm);
+	do {
+		unsigned int i;
+
+		write_lock(&xvm->mmu.lock);
+		for (i = 0; i < SHADOW_BATCH && !list_empty(&shadow->pages); i++)
+			shadow_zap(xvm, list_first_entry(&shadow->pages, struct shadow_page,
+							 link));
+		/* No vCPU is left to walk them; their ASID is flushed before it is used again. */
+		xvm_shadow_free_zapped(xvm);
+		write_unlock(&xvm->mmu.lock);
+		cond_resched();
+	} while (!list_empty(&shadow->pages));
 	WARN_ON_ONCE(xvm_rmaps_bytes(&shadow->rmaps) || shadow->nr_pages);
 	kvfree(shadow);
 	xvm->mmu.shadow = NULL;

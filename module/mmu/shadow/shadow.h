@@ -94,6 +94,9 @@ struct xvm_shadow {
  */
 #define SHADOW_MAX_ALIASES	1000
 
+/* Pages that are zapped, or compared with the guest's tables, under one hold of mmu.lock. */
+#define SHADOW_BATCH		64
+
 /* Tables that one fault may make, and links: 5 levels. */
 #define SHADOW_STOCK_PAGES	5
 /* Leaves that a fault may make besides, of an aligned part of a table. */
@@ -136,7 +139,7 @@ void shadow_zap_gfn(struct xvm *xvm, u64 gfn);
 void shadow_put_root(struct xvm *xvm, struct shadow_page *sp);
 /* Tell the VM's statistics. */
 void shadow_count_rmaps(struct xvm *xvm);
-/* Make room below the limit: zap the oldest. */
+/* Make room below the limit: zap the oldest, but not more at a time than a batch. */
 void shadow_reclaim(struct xvm *xvm, unsigned int room);
 /* -ENOMEM: the stock is too small; -EAGAIN: the child is gone. */
 int shadow_link(struct xvm_vcpu *vcpu, u64 *entry, struct shadow_page *child);
@@ -197,7 +200,7 @@ u64 shadow_guest_gpa(const struct shadow_page *sp, unsigned int i);
 int shadow_read(struct xvm_vcpu *vcpu, u64 gpa, void *buf, unsigned int len);
 /* Drop what the guest's table no longer says.  A flush may be due; the page may be gone. */
 void shadow_sync_page(struct xvm_vcpu *vcpu, struct shadow_page *sp);
-/* All pages, whatever they are thought to be. */
+/* All pages, whatever they are thought to be.  Takes mmu.lock, again and again. */
 void shadow_resync(struct xvm_vcpu *vcpu);
 /* All pages that are out of step; their writes are caught again. */
 void shadow_sync_all(struct xvm_vcpu *vcpu);

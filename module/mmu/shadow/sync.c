@@ -78,13 +78,33 @@ void shadow_sync_page(struct xvm_vcpu *vcpu, struct shadow_page *sp)
 	}
 }
 
+/*
+ * The list goes round once.  Where several vCPUs do so at a time, a page may be looked
+ * at by another one of them only: that was after this one had begun, too.
+ */
 void shadow_resync(struct xvm_vcpu *vcpu)
 {
-	struct shadow_page *sp, *next;
+	struct xvm *xvm = vcpu->xvm;
+	struct xvm_shadow *shadow = xvm->mmu.shadow;
+	unsigned int left = READ_ONCE(shadow->nr_pages);
 
-	list_for_each_entry_safe(sp, next, &vcpu->xvm->mmu.shadow->pages, link)
-		if (!sp->role.direct)
-			shadow_sync_page(vcpu, sp);
+	while (left) {
+		unsigned int i, batch = min_t(unsigned int, left, SHADOW_BATCH);
+
+		write_lock(&xvm->mmu.lock);
+		for (i = 0; i < batch && !list_empty(&shadow->pages); i++) {
+			struct shadow_page *sp = list_first_entry(&shadow->pages,
+								  struct shadow_page, link);
+
+			list_move_tail(&sp->link, &shadow->pages);
+			if (!sp->role.direct)
+				shadow_sync_page(vcpu, sp);
+		}
+		shadow_flush(xvm);
+		write_unlock(&xvm->mmu.lock);
+		left -= batch;
+		cond_resched();
+	}
 }
 
 void shadow_sync_all(struct xvm_vcpu *vcpu)
