@@ -471,6 +471,10 @@ static void fault_init(struct xvm_vcpu *vcpu, struct shadow_fault *fault, u64 gv
 	};
 	fault->gpt.pkru = vcpu->arch.pkru;
 	vcpu->shadow->table_write = false;
+	/* It faults elsewhere: what was left to it is done. */
+	if (vcpu->shadow->retry_rip != SHADOW_NO_RIP &&
+	    vcpu->shadow->retry_rip != xvm_linear_rip(vcpu))
+		vcpu->shadow->retry_rip = SHADOW_NO_RIP;
 }
 
 enum xvm_fault_result xvm_shadow_fault_fast(struct xvm_vcpu *vcpu, u64 gva, u32 error)

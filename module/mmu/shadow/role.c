@@ -64,6 +64,7 @@ int xvm_shadow_vcpu_create(struct xvm_vcpu *vcpu)
 	sv->pae = page_address(pae);
 	sv->buf = page_address(buf);
 	sv->stale = true;
+	sv->retry_rip = SHADOW_NO_RIP;
 	vcpu->shadow = sv;
 	return 0;
 }

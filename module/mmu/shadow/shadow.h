@@ -116,6 +116,7 @@ struct xvm_shadow_vcpu {
 	bool table_write;
 	u64 table_gfn;
 	u64 retry_rip;			/* where that happened last, and was left to the guest */
+#define SHADOW_NO_RIP	(~0ULL)		/* it has gone on since */
 	u64 retry_gfn;
 
 	struct xvm_rmap_stock stock;
