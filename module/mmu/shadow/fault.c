@@ -107,6 +107,18 @@ static int walk_failed(struct xvm_vcpu *vcpu, struct shadow_fault *fault, int er
 }
 
 /*
+ * With CR0.WP clear a protection key lets the guest's kernel write; but the CPU runs
+ * with WP set, and goes by the key.
+ */
+static bool key_denies_write(const struct shadow_fault *fault)
+{
+	const struct xvm_gpt_role *gpt = &fault->gpt;
+
+	return !gpt->wp && gpt->pke && fault->walk.user && !(fault->access & XVM_GPT_USER) &&
+	       gpt->pkru >> (2 * fault->walk.pkey + 1) & 1;
+}
+
+/*
  * What the leaf grants, by the guest's tables.  An entry that is clean grants no
  * writes until one has set its dirty bit.  A supervisor that may write what is
  * read-only (CR0.WP is clear) gets a page of its own, which user mode faults on.
@@ -138,6 +150,8 @@ static bool choose_rights(struct shadow_fault *fault)
 	 * For each access that the kernel's code makes, not only its writes: an
 	 * instruction may need the page for other purposes at once.
 	 */
+	if (write && key_denies_write(fault))
+		return false;
 	kernel = !(fault->access & (XVM_GPT_USER | XVM_GPT_IMPLICIT)) || write;
 	if (walk->writable || gpt->wp || !kernel)
 		return true;
