@@ -259,6 +259,8 @@ void shadow_reclaim(struct xvm *xvm, unsigned int room)
 	if (!limit)
 		limit = max_t(unsigned long, MIN_PAGES,
 			      READ_ONCE(xvm->memslots.nr_pages) * PAGES_PERMILLE / 1000);
+	/* Roots in use stay: what the limit says is for all others. */
+	limit += xvm_nr_vcpus(xvm);
 	if (shadow->nr_pages + room <= limit)
 		return;
 	list_for_each_entry_safe(sp, next, &shadow->pages, link) {
