@@ -134,6 +134,8 @@ int xvm_shadow_load(struct xvm_vcpu *vcpu)
 	sv->resync = false;
 
 	write_lock(&xvm->mmu.lock);
+	/* Without a root it isn't ready, should there be no memory for another. */
+	sv->stale = true;
 	drop_root(vcpu);
 	shadow_reclaim(xvm, 1);
 	/* Whatever brought us here, the guest may expect its tables to be read anew. */
