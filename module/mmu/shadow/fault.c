@@ -547,7 +547,9 @@ static int fault_slow(struct xvm_vcpu *vcpu, struct shadow_fault *fault)
 			vcpu->stat.pf_retry++;
 			cond_resched();
 		}
-	} while (ret == XVM_FAULT_RETRY && !signal_pending(current));
+		/* Each walk may log what it sets in the guest's tables. */
+	} while (ret == XVM_FAULT_RETRY && !signal_pending(current) &&
+		 !xvm_dirty_ring_full(vcpu));
 	return ret;
 }
 
