@@ -103,6 +103,8 @@ static int walk_failed(struct xvm_vcpu *vcpu, struct shadow_fault *fault, int er
 		fault->walk.error_code |= XVM_PF_WRITE;
 	if (fault->access & XVM_GPT_USER)
 		fault->walk.error_code |= XVM_PF_USER;
+	if (fault->access & XVM_GPT_FETCH && (fault->gpt.nx || fault->gpt.smep))
+		fault->walk.error_code |= XVM_PF_FETCH;
 	return guest_fault(vcpu, fault);
 }
 
