@@ -240,6 +240,15 @@ static int clts(struct xvm_vcpu *vcpu, const struct insn *insn)
 	return 1;
 }
 
+/* Not known here.  The guest's user mode must not be able to end the VM. */
+static int msw_in_memory(struct xvm_vcpu *vcpu, const struct insn *insn)
+{
+	if (!xvm_vendor->get_cpl(vcpu) || vcpu->xvm->arch.exit_on_emulation_error)
+		return xvm_internal_error(vcpu, insn->bytes, insn->got);
+	xvm_queue_ud(vcpu);
+	return 1;
+}
+
 /* LMSW sets PE, MP, EM, TS and can't clear PE.  Operands in memory are not supported. */
 static int lmsw(struct xvm_vcpu *vcpu, struct insn *insn)
 {
@@ -249,13 +258,13 @@ static int lmsw(struct xvm_vcpu *vcpu, struct insn *insn)
 
 	if (!take(insn, &modrm))
 		return xvm_skip_failed(vcpu);
-	if ((modrm >> 6) != 3)
-		return xvm_internal_error(vcpu, insn->bytes, insn->got);
-	val = vcpu->arch.regs[(modrm & 7) | (insn->rex & 1 ? 8 : 0)];
 	if (((modrm >> 3) & 7) != 4 && (((modrm >> 3) & 7) != 6 || xvm_vendor->get_cpl(vcpu))) {
 		xvm_queue_gp(vcpu);
 		return 1;
 	}
+	if ((modrm >> 6) != 3)
+		return msw_in_memory(vcpu, insn);
+	val = vcpu->arch.regs[(modrm & 7) | (insn->rex & 1 ? 8 : 0)];
 	if (((modrm >> 3) & 7) == 4) {		/* SMSW */
 		u64 *reg = &vcpu->arch.regs[(modrm & 7) | (insn->rex & 1 ? 8 : 0)];
 
