@@ -15,6 +15,7 @@ DEVICE_FIXTURE(shadow);
 
 #define CR4_SMEP (1ul << 20)
 #define CR4_SMAP (1ul << 21)
+#define CR4_PKE (1ul << 22)
 #define RFLAGS_AC (1ul << 18)
 #define RFLAGS_IOPL3 0x3000ul
 
@@ -594,6 +595,49 @@ TEST_F(shadow, many_aliases)
 	ASSERT_EQ(0, madvise(g->mem + PAGE_A, GUEST_PAGE, MADV_DONTNEED));
 	for (i = 0; i < 512; i++)
 		ASSERT_EQ(0, try(g, ACCESS_READ, VA + i * GUEST_PAGE).data);
+}
+
+/* PKRU from r8, then a write and a read of rbx. */
+GUEST_ASM(keyed, 64,
+	  "xor %ecx, %ecx\n xor %edx, %edx\n mov %r8d, %eax\n wrpkru\n"
+	  "mov %r9, (%rbx)\n mov (%rbx), %r10\n out %al, $0x10\n");
+
+/* A kernel with CR0.WP clear writes a user page whatever its protection key says. */
+TEST_F(shadow, protection_key_without_wp)
+{
+	const struct kvm_regs start_regs = {
+		.rip = GUEST_CODE, .rsp = GUEST_STACK, .rflags = 2,
+		.rbx = VA, .r8 = 2u << 2 * 1 /* key 1: no writes */, .r9 = 0x1122,
+	};
+	struct guest *g = &self->g;
+	struct kvm_regs regs;
+	struct kvm_sregs s;
+
+	if (!(device_cpuid(self->dev, 7, 0, CPUID_ECX) >> 3 & 1))
+		SKIP(return, "no protection keys");
+	guest_start64(g, self->dev, keyed, keyed_end);
+	guest_set_idt(g, &g->cpu);
+	guest_split(g, VA, TABLE)[0] = PAGE_A | PTE_P | PTE_W | PTE_U | 1ul << 59;
+	vcpu_get_sregs(&g->cpu, &s);
+	s.cr0 &= ~(uint64_t)CR0_WP;
+	s.cr4 |= CR4_PKE;
+	vcpu_set_sregs(&g->cpu, &s);
+	guest_record(g)->resume = GUEST_CODE + (keyed_end - keyed) - 2;
+
+	vcpu_set_regs(&g->cpu, &start_regs);
+	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&g->cpu));
+	EXPECT_EQ(0, guest_record(g)->count);
+	vcpu_get_regs(&g->cpu, &regs);
+	EXPECT_EQ(0x1122, regs.r10);
+	EXPECT_EQ(0x1122, first_word(g, PAGE_A));
+
+	/* With WP the key holds. */
+	s.cr0 |= CR0_WP;
+	vcpu_set_sregs(&g->cpu, &s);
+	vcpu_set_regs(&g->cpu, &start_regs);
+	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&g->cpu));
+	EXPECT_EQ(1, guest_record(g)->count);
+	EXPECT_EQ(14, guest_record(g)->vector);
 }
 
 /* Memory logged through any of its addresses. */

@@ -104,6 +104,8 @@ struct xvm_shadow {
 #define SHADOW_STOCK_DESCS	(7 + SHADOW_PREFETCH)
 #define SHADOW_STOCK_CHUNKS	6
 
+#define SHADOW_NO_RIP		(~0ULL)
+
 /* A vCPU's.  All of it belongs to the vCPU's thread, but for *pae: mmu.lock. */
 struct xvm_shadow_vcpu {
 	bool resync;			/* the guest's tables may have been changed by the host */
@@ -115,8 +117,8 @@ struct xvm_shadow_vcpu {
 	/* A write to a guest table that is to be emulated, for when it can't be. */
 	bool table_write;
 	u64 table_gfn;
-	u64 retry_rip;			/* where that happened last, and was left to the guest */
-#define SHADOW_NO_RIP	(~0ULL)		/* it has gone on since */
+	/* Where that happened last, and was left to the guest; SHADOW_NO_RIP: it has gone on. */
+	u64 retry_rip;
 	u64 retry_gfn;
 
 	struct xvm_rmap_stock stock;
