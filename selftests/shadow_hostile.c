@@ -63,6 +63,9 @@ static uint64_t *table(struct guest *g, uint64_t gpa)
 TEST_F(shadow_hostile, large_page_over_its_own_tables)
 {
 	const uint64_t base = 1ul << 39;
+	const struct sweep first = {
+		.from = base + 10 * GUEST_PAGE, .nr = 1, .write = true, .value = 7,
+	};
 	struct guest *g = &self->g;
 	uint8_t *area = huge_area(1000);
 	uint64_t *pdpt, *pd;
@@ -80,8 +83,7 @@ TEST_F(shadow_hostile, large_page_over_its_own_tables)
 	pd[0] = HUGE_GPA | PRESENT | PTE_PS;
 	pd[1] = (HUGE_GPA + MIB2) | PRESENT | PTE_PS;
 
-	go(_metadata, g, &(struct sweep){ .from = base + 10 * GUEST_PAGE, .nr = 1,
-					 .write = true, .value = 7 });
+	go(_metadata, g, &first);
 	for (i = 0; i < 20; i++) {
 		uint64_t page = i % 2 ? 512 : 1024;
 		struct sweep s = { .from = base + MIB2 + 5 * GUEST_PAGE, .nr = 1 };
