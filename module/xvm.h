@@ -97,6 +97,13 @@ static inline unsigned int xvm_nr_vcpus(struct xvm *xvm)
 	return smp_load_acquire(&xvm->nr_vcpus);
 }
 
+/* In a read section, by the vCPU's thread: the slot of the address space that it runs in. */
+static inline struct memslot *xvm_vcpu_slot(struct xvm_vcpu *vcpu, u64 gfn)
+{
+	return memslot_by_gfn_cached(memslots_active(&vcpu->xvm->memslots, 0), gfn,
+				     &vcpu->slot_cache);
+}
+
 #define xvm_for_each_vcpu(i, vcpu, xvm)						\
 	for ((i) = 0; (i) < xvm_nr_vcpus(xvm) &&				\
 		      ((vcpu) = xa_load(&(xvm)->vcpus, (i))); (i)++)

@@ -95,16 +95,19 @@ void xvm_dirty_disabled(struct xvm *xvm, const struct memslot *slot)
 	}
 }
 
-void xvm_dirty_mark(struct xvm_vcpu *vcpu, const struct memslot *slot, u64 gfn)
+void xvm_dirty_mark(struct xvm_vcpu *vcpu, u64 gfn)
 {
-	unsigned long *bitmap = READ_ONCE(slot->dirty_bitmap);
+	struct memslot *slot = xvm_vcpu_slot(vcpu, gfn);
+	unsigned long *bitmap;
 
+	if (!slot)
+		return;
 	if (vcpu->dirty_ring.gfns) {
 		if (slot->flags & KVM_MEM_LOG_DIRTY_PAGES)
 			xvm_dirty_ring_push(vcpu, slot, gfn);
 		return;
 	}
-
+	bitmap = READ_ONCE(slot->dirty_bitmap);
 	/* Not only if it is clear: the write before must not be seen after a test of the bit. */
 	if (bitmap)
 		set_bit(gfn - slot->base_gfn, bitmap);

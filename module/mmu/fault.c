@@ -86,8 +86,7 @@ static enum xvm_fault_result find_slot(struct xvm_vcpu *vcpu, struct fault *faul
 	smp_rmb();
 
 	memslots_read_lock(&xvm->memslots, &vcpu->slots_reader);
-	slot = memslot_by_gfn_cached(memslots_active(&xvm->memslots, 0), fault->gfn,
-				     &vcpu->slot_cache);
+	slot = xvm_vcpu_slot(vcpu, fault->gfn);
 	if (slot) {
 		fault->slot_writable = !(slot->flags & KVM_MEM_READONLY);
 		fault->logged = slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
@@ -109,12 +108,9 @@ static enum xvm_fault_result find_slot(struct xvm_vcpu *vcpu, struct fault *faul
 static void mark_dirty(struct xvm_vcpu *vcpu, const struct fault *fault)
 {
 	struct memslots *slots = &vcpu->xvm->memslots;
-	struct memslot *slot;
 
 	memslots_read_lock(slots, &vcpu->slots_reader);
-	slot = memslot_by_gfn_cached(memslots_active(slots, 0), fault->gfn, &vcpu->slot_cache);
-	if (slot)
-		xvm_dirty_mark(vcpu, slot, fault->gfn);
+	xvm_dirty_mark(vcpu, fault->gfn);
 	memslots_read_unlock(slots, &vcpu->slots_reader);
 }
 
@@ -303,12 +299,6 @@ static int fault_slow(struct xvm_vcpu *vcpu, u64 gpa, u32 access)
 		if (fault.write && fault.around.writable)
 			xvm_mmu_populate_ahead(vcpu, &fault.around, fault.gfn);
 		ret = xvm_hostmap_get(fault.hva, fault.write, &map);
-		if (ret == -EHWPOISON) {
-			/* As if the process had touched it: the signal ends the run. */
-			send_sig_mceerr(BUS_MCEERR_AR, (void __user *)fault.hva, PAGE_SHIFT,
-					current);
-			return XVM_FAULT_RETRY;
-		}
 		if (ret)
 			return ret;
 		ret = install(vcpu, &fault, &map);

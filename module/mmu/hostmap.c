@@ -101,7 +101,12 @@ int xvm_hostmap_get(unsigned long hva, bool write, struct xvm_hostmap *map)
 		}
 		return 0;
 	}
-	if (ret == -EHWPOISON || ret == -EINTR || ret == -ENOMEM)
+	if (ret == -EHWPOISON) {
+		/* As if the process had touched it. */
+		send_sig_mceerr(BUS_MCEERR_AR, (void __user *)hva, PAGE_SHIFT, current);
+		return -EINTR;
+	}
+	if (ret == -EINTR || ret == -ENOMEM)
 		return ret;
 	if (signal_pending(current) && (ret == -EAGAIN || ret == -ERESTARTSYS))
 		return -EINTR;

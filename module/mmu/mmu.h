@@ -206,7 +206,7 @@ void xvm_dirty_free(struct memslot *slot);
 void xvm_dirty_enabled(struct xvm *xvm, const struct memslot *slot);	/* just published */
 void xvm_dirty_disabled(struct xvm *xvm, const struct memslot *slot);	/* likewise */
 /* In a read section, by the vCPU's thread: it has written, or may write from now on. */
-void xvm_dirty_mark(struct xvm_vcpu *vcpu, const struct memslot *slot, u64 gfn);
+void xvm_dirty_mark(struct xvm_vcpu *vcpu, u64 gfn);
 /*
  * May sleep.  Take write permission from the nr pages from gfn on, of those that
  * only names if it isn't NULL.  True: a flush is due.
@@ -255,7 +255,7 @@ struct xvm_hostmap {
 };
 
 int xvm_hostmap_fast(unsigned long hva, bool write, struct xvm_hostmap *map);	/* [no sleep] */
-/* may sleep; -EFAULT, -EINTR (a signal came), -ENOMEM, -EHWPOISON */
+/* may sleep; -EFAULT, -EINTR (a signal came; a poisoned page sends SIGBUS), -ENOMEM */
 int xvm_hostmap_get(unsigned long hva, bool write, struct xvm_hostmap *map);
 /* may sleep, but doesn't wait for the page: for writing, or -EAGAIN */
 int xvm_hostmap_nowait(unsigned long hva, struct xvm_hostmap *map);

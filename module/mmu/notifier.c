@@ -114,7 +114,7 @@ static void release(struct mmu_notifier *mn, struct mm_struct *mm)
 	struct xvm *xvm = container_of(mn, struct xvm, mmu.notifier);
 
 	write_lock(&xvm->mmu.lock);
-	xvm_mmu_zap_range(xvm, 0, 1ULL << (52 - PAGE_SHIFT));
+	xvm_mmu_zap_range(xvm, 0, XVM_GFN_END);
 	xvm_mmu_zap_flush(xvm);
 	write_unlock(&xvm->mmu.lock);
 }

@@ -54,6 +54,9 @@ struct xvm_pgtable {
 
 #define XVM_MAX_LEAF_LEVEL	3
 
+/* Past all frames that an entry can name. */
+#define XVM_GFN_END		BIT_ULL(40)
+
 static inline u64 xvm_level_pages(unsigned int level)
 {
 	return 1ULL << (XVM_PGT_BITS * (level - 1));

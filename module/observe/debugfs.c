@@ -9,6 +9,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/sched.h>
+#include <linux/seq_file.h>
 
 #include "internal.h"
 
@@ -37,25 +38,39 @@ static int vcpu_stat_get(void *data, u64 *value)
 	return 0;
 }
 
-/*
- * The VM may be on its way out: its last reference is gone, and debugfs_remove()
- * waits for us.  So taking a reference comes last: once we hold one, nothing
- * here can fail and make us the one who drops the last.
- */
+int xvm_observe_hold(struct xvm *xvm, struct inode *inode, struct file *file,
+		     int (*release)(struct inode *inode, struct file *file))
+{
+	if (refcount_inc_not_zero(&xvm->refs))
+		return 0;
+	release(inode, file);
+	return -ENOENT;
+}
+
+int xvm_observe_single_open(struct inode *inode, struct file *file,
+			    int (*show)(struct seq_file *seq, void *unused))
+{
+	int err = single_open(file, show, inode->i_private);
+
+	return err ?: xvm_observe_hold(inode->i_private, inode, file, single_release);
+}
+
+int xvm_observe_single_release(struct inode *inode, struct file *file)
+{
+	struct xvm *xvm = inode->i_private;
+
+	single_release(inode, file);
+	xvm_put(xvm);
+	return 0;
+}
+
 static int stat_open(struct inode *inode, struct file *file,
 		     int (*get)(void *data, u64 *value))
 {
 	struct xvm_stat_file *stat = inode->i_private;
-	int err;
+	int err = simple_attr_open(inode, file, get, NULL, "%llu\n");
 
-	err = simple_attr_open(inode, file, get, NULL, "%llu\n");
-	if (err)
-		return err;
-	if (!refcount_inc_not_zero(&stat->xvm->refs)) {
-		simple_attr_release(inode, file);
-		return -ENOENT;
-	}
-	return 0;
+	return err ?: xvm_observe_hold(stat->xvm, inode, file, simple_attr_release);
 }
 
 static int vm_stat_open(struct inode *inode, struct file *file)

@@ -46,7 +46,7 @@ static void count_lists(struct xvm *xvm, struct histogram *h)
 		u64 *frames = h->frames[level - 1], gfn = 0;
 		struct xvm_rmap *list;
 
-		for (; (list = xvm_rmaps_next(rmaps, level, &gfn, 1ULL << (52 - PAGE_SHIFT)));
+		for (; (list = xvm_rmaps_next(rmaps, level, &gfn, XVM_GFN_END));
 		     gfn += xvm_level_pages(level)) {
 			unsigned int length = xvm_rmap_length(list);
 
@@ -94,33 +94,13 @@ static int rmaps_show(struct seq_file *m, void *unused)
 
 static int rmaps_open(struct inode *inode, struct file *file)
 {
-	struct xvm *xvm = inode->i_private;
-	int err;
-
-	/* As in debugfs.c: the VM may be on its way out, and our reference comes last. */
-	err = single_open(file, rmaps_show, xvm);
-	if (err)
-		return err;
-	if (!refcount_inc_not_zero(&xvm->refs)) {
-		single_release(inode, file);
-		return -ENOENT;
-	}
-	return 0;
-}
-
-static int rmaps_release(struct inode *inode, struct file *file)
-{
-	struct xvm *xvm = inode->i_private;
-
-	single_release(inode, file);
-	xvm_put(xvm);
-	return 0;
+	return xvm_observe_single_open(inode, file, rmaps_show);
 }
 
 static const struct file_operations rmaps_fops = {
 	.owner = THIS_MODULE,
 	.open = rmaps_open,
-	.release = rmaps_release,
+	.release = xvm_observe_single_release,
 	.read = seq_read,
 	.llseek = seq_lseek,
 };

@@ -11,16 +11,6 @@
 #include "internal.h"
 #include "verify.h"
 
-/* As with a statistic's file: taking a reference to a VM that may be going comes last. */
-static int hold(struct xvm *xvm, struct inode *inode, struct file *file,
-		int (*release)(struct inode *inode, struct file *file))
-{
-	if (refcount_inc_not_zero(&xvm->refs))
-		return 0;
-	release(inode, file);
-	return -ENOENT;
-}
-
 /*
  * slots: a line for each memslot, address space by address space.  The position
  * is the space and the frame from which to look on.
@@ -178,7 +168,7 @@ static int view_open(struct inode *inode, struct file *file, const struct seq_op
 	if (!view)
 		return -ENOMEM;
 	*view = inode->i_private;
-	return hold(*view, inode, file, seq_release_private);
+	return xvm_observe_hold(*view, inode, file, seq_release_private);
 }
 
 static int slots_open(struct inode *inode, struct file *file)
@@ -235,18 +225,7 @@ static int verify_show(struct seq_file *seq, void *v)
 
 static int verify_open(struct inode *inode, struct file *file)
 {
-	int err = single_open(file, verify_show, inode->i_private);
-
-	return err ?: hold(inode->i_private, inode, file, single_release);
-}
-
-static int verify_release(struct inode *inode, struct file *file)
-{
-	struct xvm *xvm = inode->i_private;
-
-	single_release(inode, file);
-	xvm_put(xvm);
-	return 0;
+	return xvm_observe_single_open(inode, file, verify_show);
 }
 
 static const struct file_operations verify_fops = {
@@ -254,7 +233,7 @@ static const struct file_operations verify_fops = {
 	.open = verify_open,
 	.read = seq_read,
 	.llseek = seq_lseek,
-	.release = verify_release,
+	.release = xvm_observe_single_release,
 };
 
 /* User addresses, and work for as long as the VM is large: root's alone. */

@@ -4,8 +4,8 @@
  */
 #include <linux/kthread.h>
 #include <linux/mutex.h>
-#include <linux/sched/signal.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 #include <linux/workqueue.h>
 
@@ -23,28 +23,21 @@ void verify_violated(struct verify *verify, const char *fmt, ...)
 	va_end(args);
 }
 
-static int verify_all(struct verify *verify)
+static int verify_locked(struct verify *verify)
 {
-	struct mutex *lock = &verify->xvm->memslots.lock;
-	int err;
-
-	/* In a worker the signal is the asker's, which no sleep on the lock would see. */
-	while (!mutex_trylock(lock)) {
-		if (signal_pending(verify->asker))
-			return -EINTR;
-		schedule_timeout_interruptible(1);
-	}
 	verify_slots(verify);
-	err = verify_mmu(verify);
-	mutex_unlock(lock);
-	return err;
+	return verify_mmu(verify);
 }
 
 int xvm_verify(struct xvm *xvm, struct xvm_verify __user *arg)
 {
 	struct verify verify = { .xvm = xvm, .asker = current };
-	int err = verify_all(&verify);
+	int err;
 
+	if (mutex_lock_interruptible(&xvm->memslots.lock))
+		return -EINTR;
+	err = verify_locked(&verify);
+	mutex_unlock(&xvm->memslots.lock);
 	if (!err && copy_to_user(arg, &verify.result, sizeof(verify.result)))
 		err = -EFAULT;
 	return err;
@@ -55,6 +48,22 @@ struct outside {
 	struct verify verify;
 	int err;
 };
+
+/* A sleep on the lock would not see the asker's signals: the worker gets none. */
+static int verify_for_asker(struct verify *verify)
+{
+	struct mutex *lock = &verify->xvm->memslots.lock;
+	int err;
+
+	while (!mutex_trylock(lock)) {
+		if (signal_pending(verify->asker))
+			return -EINTR;
+		schedule_timeout_uninterruptible(1);
+	}
+	err = verify_locked(verify);
+	mutex_unlock(lock);
+	return err;
+}
 
 /*
  * The host's tables may be walked without a lock only by who uses them: their
@@ -68,7 +77,7 @@ static void verify_worker(struct work_struct *work)
 
 	if (alive)
 		kthread_use_mm(mm);
-	outside->err = verify_all(&outside->verify);
+	outside->err = verify_for_asker(&outside->verify);
 	if (alive) {
 		kthread_unuse_mm(mm);
 		mmput(mm);

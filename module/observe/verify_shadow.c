@@ -76,7 +76,7 @@ static void check_entry(struct walk *walk, unsigned int level, u64 gfn, const u6
 /* One batch of a level's lists from *gfn on.  True: there is more. */
 static bool check_batch(struct walk *walk, unsigned int level, u64 *gfn)
 {
-	u64 end = 1ULL << (52 - PAGE_SHIFT);
+	u64 end = XVM_GFN_END;
 	unsigned int quota = BATCH;
 	struct xvm_rmap_iter iter;
 	struct xvm_rmap *list;
@@ -175,8 +175,7 @@ static u64 count_entries(struct walk *walk, unsigned int level)
 	struct xvm_rmap *list;
 	u64 gfn = 0, nr = 0;
 
-	for (; (list = xvm_rmaps_next(&walk->shadow->rmaps, level, &gfn,
-				      1ULL << (52 - PAGE_SHIFT)));
+	for (; (list = xvm_rmaps_next(&walk->shadow->rmaps, level, &gfn, XVM_GFN_END));
 	     gfn += xvm_level_pages(level))
 		nr += xvm_rmap_length(list);
 	return nr;

@@ -12,26 +12,10 @@
 #include "gpt.h"
 #include "x86.h"
 
-static struct memslot *find_slot(struct xvm_vcpu *vcpu, u64 gpa)
-{
-	struct memslot_set *set = memslots_active(&vcpu->xvm->memslots, 0);
-
-	return memslot_by_gfn_cached(set, gpa >> PAGE_SHIFT, &vcpu->slot_cache);
-}
-
-/* In the same read section as the write. */
-static void mark_dirty(struct xvm_vcpu *vcpu, u64 gpa)
-{
-	struct memslot *slot = find_slot(vcpu, gpa);
-
-	if (slot)
-		xvm_dirty_mark(vcpu, slot, gpa >> PAGE_SHIFT);
-}
-
 /* User address of gpa, for len bytes in one page.  -EFAULT: no memory, or not for writing. */
 static int gpa_to_hva(struct xvm_vcpu *vcpu, u64 gpa, bool write, unsigned long *hva)
 {
-	struct memslot *slot = find_slot(vcpu, gpa);
+	struct memslot *slot = xvm_vcpu_slot(vcpu, gpa >> PAGE_SHIFT);
 
 	if (!slot || (write && (slot->flags & KVM_MEM_READONLY)))
 		return -EFAULT;
@@ -104,7 +88,7 @@ static int write_page(struct xvm_vcpu *vcpu, u64 gpa, unsigned long hva, const v
 {
 	int err = copy_out(vcpu, hva, buf, len);
 
-	mark_dirty(vcpu, gpa);
+	xvm_dirty_mark(vcpu, gpa >> PAGE_SHIFT);
 	return err;
 }
 
@@ -175,7 +159,7 @@ int xvm_cmpxchg_gpa(struct xvm_vcpu *vcpu, u64 gpa, u64 old, u64 new, unsigned i
 		if (vcpu->arch.in_section)
 			pagefault_enable();
 		if (!err)
-			mark_dirty(vcpu, gpa);
+			xvm_dirty_mark(vcpu, gpa >> PAGE_SHIFT);
 	}
 	xvm_access_end(vcpu, began);
 	return err;

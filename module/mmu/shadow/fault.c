@@ -14,11 +14,6 @@
 #include "../../x86/x86.h"
 #include "shadow.h"
 
-/* Error code of an intercepted page fault (APM vol. 2, 15.12.15). */
-#define PF_WRITE	BIT(1)
-#define PF_USER		BIT(2)
-#define PF_FETCH	BIT(4)
-
 #define PKEY_SHIFT	59
 
 struct shadow_fault {
@@ -38,28 +33,23 @@ struct shadow_fault {
 	unsigned long seq;		/* of the invalidations, before anything was looked up */
 };
 
+/* error: of an intercepted page fault (APM vol. 2, 15.12.15). */
 static u32 fault_access(struct xvm_vcpu *vcpu, u32 error)
 {
 	bool user_mode = xvm_vendor->get_cpl(vcpu) == 3;
 	u32 access = XVM_GPT_SET_AD;
 
-	if (error & PF_WRITE)
+	if (error & XVM_PF_WRITE)
 		access |= XVM_GPT_WRITE;
-	if (error & PF_FETCH)
+	if (error & XVM_PF_FETCH)
 		access |= XVM_GPT_FETCH;
-	if (error & PF_USER)
+	if (error & XVM_PF_USER)
 		access |= XVM_GPT_USER;
 	else if (user_mode)
 		access |= XVM_GPT_IMPLICIT;
 	else if (vcpu->arch.rflags & X86_EFLAGS_AC)
 		access |= XVM_GPT_AC;
 	return access;
-}
-
-static struct memslot *find_slot(struct xvm_vcpu *vcpu, u64 gfn)
-{
-	return memslot_by_gfn_cached(memslots_active(&vcpu->xvm->memslots, 0), gfn,
-				     &vcpu->slot_cache);
 }
 
 static int walk_read(void *ctx, u64 gpa, void *buf, unsigned int len)
@@ -71,7 +61,7 @@ static int walk_read(void *ctx, u64 gpa, void *buf, unsigned int len)
 static int walk_cmpxchg(void *ctx, u64 gpa, u64 old, u64 new, unsigned int size)
 {
 	struct xvm_vcpu *vcpu = ctx;
-	struct memslot *slot = find_slot(vcpu, gpa >> PAGE_SHIFT);
+	struct memslot *slot = xvm_vcpu_slot(vcpu, gpa >> PAGE_SHIFT);
 
 	if (slot && slot->flags & KVM_MEM_READONLY)
 		return 0;
@@ -96,7 +86,7 @@ static int walk_failed(struct xvm_vcpu *vcpu, struct shadow_fault *fault, int er
 
 	/* What user space is told if it is memory, but can't be had. */
 	fault->walk.gpa = gpa;
-	if (err != -EFAULT || find_slot(vcpu, gpa >> PAGE_SHIFT))
+	if (err != -EFAULT || xvm_vcpu_slot(vcpu, gpa >> PAGE_SHIFT))
 		return err;
 	fault->walk.error_code = 0;
 	if (fault->access & XVM_GPT_WRITE)
@@ -200,7 +190,7 @@ static int look_up(struct xvm_vcpu *vcpu, struct shadow_fault *fault)
 	}
 	ret = XVM_FAULT_EMULATE;
 	fault->gfn = fault->walk.gpa >> PAGE_SHIFT;
-	slot = find_slot(vcpu, fault->gfn);
+	slot = xvm_vcpu_slot(vcpu, fault->gfn);
 	if (slot && choose_rights(fault)) {
 		fault->slot_writable = !(slot->flags & KVM_MEM_READONLY);
 		fault->logged = slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
@@ -222,10 +212,8 @@ guest:
 static void mark_dirty(struct xvm_vcpu *vcpu, u64 gfn)
 {
 	bool began = xvm_access_begin(vcpu);
-	struct memslot *slot = find_slot(vcpu, gfn);
 
-	if (slot)
-		xvm_dirty_mark(vcpu, slot, gfn);
+	xvm_dirty_mark(vcpu, gfn);
 	xvm_access_end(vcpu, began);
 }
 
@@ -286,7 +274,7 @@ static bool table_going(struct xvm_vcpu *vcpu, u64 gfn)
 	if (!mmu->notifiers_active && !mmu->frozen)
 		return false;
 	began = xvm_access_begin(vcpu);
-	slot = find_slot(vcpu, gfn);
+	slot = xvm_vcpu_slot(vcpu, gfn);
 	/* Only what is under way: what has ended is in the table that is read here. */
 	going = slot && xvm_mmu_retry(vcpu->xvm, mmu->invalidate_seq, gfn,
 				      memslot_gfn_to_hva(slot, gfn), 1);
@@ -535,12 +523,6 @@ static int fault_slow(struct xvm_vcpu *vcpu, struct shadow_fault *fault)
 		if (ret != XVM_FAULT_FIXED)
 			return ret;
 		ret = xvm_hostmap_get(fault->hva, fault->access & XVM_GPT_WRITE, &map);
-		if (ret == -EHWPOISON) {
-			/* As if the process had touched it. */
-			send_sig_mceerr(BUS_MCEERR_AR, (void __user *)fault->hva, PAGE_SHIFT,
-					current);
-			return XVM_FAULT_RETRY;
-		}
 		if (ret)
 			return ret;
 		ret = install(vcpu, fault, &map);

@@ -47,7 +47,7 @@ void xvm_shadow_zap_range(struct xvm *xvm, u64 start, u64 end)
 	lockdep_assert_held_write(&xvm->mmu.lock);
 	zap_tables(xvm, start, end);
 	if (xvm_rmaps_zap(&shadow->rmaps, start, end, zap_leaf, xvm))
-		xvm_tlb_defer(xvm, 0, 1ULL << (52 - PAGE_SHIFT));
+		shadow_flush_due(xvm);
 }
 
 /* The CPU may be setting A or D in it: none of that may be lost. */

@@ -153,7 +153,7 @@ bool shadow_drop_entry(struct xvm *xvm, u64 *entry);
 static inline void shadow_flush_due(struct xvm *xvm)
 {
 	xvm->mmu.flush_start = 0;
-	xvm->mmu.flush_end = 1ULL << (52 - PAGE_SHIFT);
+	xvm->mmu.flush_end = XVM_GFN_END;
 }
 
 static inline void shadow_flush(struct xvm *xvm)
