@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "runner.h"
+#include "pass.h"
 #include "test.h"
 
 DEVICE_FIXTURE(dirty);
@@ -206,17 +207,6 @@ TEST_F(dirty, initially_set)
 	EXPECT_TRUE(logged(&log, 100) && logged(&log, 102));
 	guest_verify(g);
 }
-
-/* Writes an ever higher number to every page in turn, for ever. */
-GUEST_ASM(write_on, 64,
-	  "1: mov %r8, %rdi\n"
-	  "mov %r9, %rcx\n"
-	  "inc %rsi\n"
-	  "2: mov %rsi, (%rdi)\n"
-	  "add $4096, %rdi\n"
-	  "dec %rcx\n"
-	  "jnz 2b\n"
-	  "jmp 1b");
 
 /*
  * The reader's copy, brought up to date by the log alone, is the guest's memory

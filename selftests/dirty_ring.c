@@ -270,17 +270,6 @@ TEST_F(dirty_ring, scribbled)
 	EXPECT_EQ(20, take(&ring));
 }
 
-/* Writes an ever higher number to every page in turn, for ever. */
-GUEST_ASM(write_on, 64,
-	  "1: mov %r8, %rdi\n"
-	  "mov %r9, %rcx\n"
-	  "inc %rsi\n"
-	  "2: mov %rsi, (%rdi)\n"
-	  "add $4096, %rdi\n"
-	  "dec %rcx\n"
-	  "jnz 2b\n"
-	  "jmp 1b");
-
 static bool run_on(struct vcpu *v, int reason, void *arg)
 {
 	(void)v;

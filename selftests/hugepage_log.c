@@ -33,6 +33,17 @@ static bool has_bit(const uint64_t *bitmap, uint64_t bit)
 	return bitmap[bit / 64] >> (bit % 64) & 1;
 }
 
+/* A log begins, and has the one page that is written then. */
+#define EXPECT_LOG_OF_ONE(area, bitmap)					\
+	do {								\
+		guest_add_slot(&self->g, 1, KVM_MEM_LOG_DIRTY_PAGES,	\
+			       HUGE_GPA, HUGE_SIZE, area);		\
+		log_bits(&self->g, bitmap);				\
+		EXPECT_PASS(HUGE_GPA + MIDDLE * GUEST_PAGE, 1, 1, true); \
+		EXPECT_EQ(1, log_bits(&self->g, bitmap));		\
+		EXPECT_TRUE(has_bit(bitmap, MIDDLE));			\
+	} while (0)
+
 TEST_F(hugepage_log, dirty_log)
 {
 	const uint64_t written[] = { 0, 3, 511, 512, MIDDLE, HUGE_PAGES - 1 };
@@ -71,12 +82,7 @@ TEST_F(hugepage_log, dirty_log)
 	guest_verify(&self->g);
 	EXPECT_WRITES(5000);
 	EXPECT_LEAVES(4);
-	guest_add_slot(&self->g, 1, KVM_MEM_LOG_DIRTY_PAGES, HUGE_GPA, HUGE_SIZE,
-		       area);
-	log_bits(&self->g, bitmap);
-	EXPECT_PASS(HUGE_GPA + MIDDLE * GUEST_PAGE, 1, 1, true);
-	EXPECT_EQ(1, log_bits(&self->g, bitmap));
-	EXPECT_TRUE(has_bit(bitmap, MIDDLE));
+	EXPECT_LOG_OF_ONE(area, bitmap);
 	/* Ends with most of the large leaves as they were. */
 	guest_add_slot(&self->g, 1, 0, HUGE_GPA, HUGE_SIZE, area);
 	*page_word(area, MIDDLE) = 5000 + MIDDLE;
@@ -362,12 +368,7 @@ TEST_F(hugepage_log, hugetlb_2m)
 	EXPECT_LEAVES(4);
 	EXPECT_EQ(0, mismatches(area, HUGE_PAGES, 1000));
 
-	guest_add_slot(&self->g, 1, KVM_MEM_LOG_DIRTY_PAGES, HUGE_GPA, HUGE_SIZE,
-		       area);
-	log_bits(&self->g, bitmap);
-	EXPECT_PASS(HUGE_GPA + MIDDLE * GUEST_PAGE, 1, 1, true);
-	EXPECT_EQ(1, log_bits(&self->g, bitmap));
-	EXPECT_TRUE(has_bit(bitmap, MIDDLE));
+	EXPECT_LOG_OF_ONE(area, bitmap);
 	guest_add_slot(&self->g, 1, 0, HUGE_GPA, HUGE_SIZE, area);
 	EXPECT_WRITES(2000);
 	EXPECT_LEAVES(4);

@@ -206,17 +206,23 @@ static void start(struct guest *g, int dev, struct lazy *lazy)
 	guest_add_slot(g, 1, 0, FAR_GPA, lazy->size, lazy->mem);
 }
 
+/* A guest in anonymous memory, of which no page is there. */
+#define START_MISSING(lazy)						\
+	do {								\
+		if (!lazy_open(&(lazy), 0))				\
+			SKIP(return, "no userfaultfd");			\
+		map_anonymous(&(lazy));					\
+		lazy_register(&(lazy), UFFDIO_REGISTER_MODE_MISSING);	\
+		lazy_serve(&(lazy));					\
+		start(&self->g, self->dev, &(lazy));			\
+	} while (0)
+
 TEST_F(uffd, missing)
 {
 	struct lazy lazy = { .resolve = copy_page };
 	unsigned char there[PAGES];
 
-	if (!lazy_open(&lazy, 0))
-		SKIP(return, "no userfaultfd");
-	map_anonymous(&lazy);
-	lazy_register(&lazy, UFFDIO_REGISTER_MODE_MISSING);
-	lazy_serve(&lazy);
-	start(&self->g, self->dev, &lazy);
+	START_MISSING(lazy);
 	/* One page: nobody asks for its neighbours. */
 	EXPECT_PAGES(5, 1, 1005, false);
 	EXPECT_EQ(1, lazy.faults);
@@ -368,12 +374,7 @@ TEST_F(uffd, signal)
 
 	if (!kernel_interrupts_faults())
 		SKIP(return, "this kernel waits for the page");
-	if (!lazy_open(&lazy, 0))
-		SKIP(return, "no userfaultfd");
-	map_anonymous(&lazy);
-	lazy_register(&lazy, UFFDIO_REGISTER_MODE_MISSING);
-	lazy_serve(&lazy);
-	start(&self->g, self->dev, &lazy);
+	START_MISSING(lazy);
 	sigaction(SIGALRM, &action, NULL);
 	alarm(1);
 	EXPECT_EQ(-EINTR, run_pass(&self->g, FAR_GPA, PAGES, 1000, false, &wrong));
@@ -395,12 +396,7 @@ TEST_F(uffd, pre_fault)
 
 	if (ioctl(self->dev, KVM_CHECK_EXTENSION, KVM_CAP_PRE_FAULT_MEMORY) <= 0)
 		SKIP(return, "no KVM_PRE_FAULT_MEMORY");
-	if (!lazy_open(&lazy, 0))
-		SKIP(return, "no userfaultfd");
-	map_anonymous(&lazy);
-	lazy_register(&lazy, UFFDIO_REGISTER_MODE_MISSING);
-	lazy_serve(&lazy);
-	start(&self->g, self->dev, &lazy);
+	START_MISSING(lazy);
 	range.size = lazy.size;
 	EXPECT_EQ(0, kioctl(self->g.cpu.fd, KVM_PRE_FAULT_MEMORY, &range));
 	EXPECT_EQ(0, range.size);

@@ -22,6 +22,17 @@ GUEST_ASM(pass, 64,
 	  "hlt");
 asm(".globl pass, pass_end");
 
+GUEST_ASM(write_on, 64,
+	  "1: mov %r8, %rdi\n"
+	  "mov %r9, %rcx\n"
+	  "inc %rsi\n"
+	  "2: mov %rsi, (%rdi)\n"
+	  "add $4096, %rdi\n"
+	  "dec %rcx\n"
+	  "jnz 2b\n"
+	  "jmp 1b");
+asm(".globl write_on, write_on_end");
+
 void pass_start(struct guest *g, int dev)
 {
 	guest_create_bare(g, dev);

@@ -7,7 +7,13 @@
 
 extern const uint8_t pass[], pass_end[];	/* at GUEST_CODE */
 
-/* A guest with that code, in memory of small pages alone. */
+/*
+ * Writes rsi + 1, and ever higher numbers, to each of r9 pages from r8 on in
+ * turn, for ever.
+ */
+extern const uint8_t write_on[], write_on_end[];
+
+/* A guest with the code of pass, in memory of small pages alone. */
 void pass_start(struct guest *g, int dev);
 
 /*
