@@ -7,6 +7,7 @@
 #include <linux/kernel.h>
 #include <linux/slab.h>
 
+#include "pgtable.h"
 #include "rmap.h"
 
 /* Set in a list's word: what is left of it is a descriptor. */
@@ -221,7 +222,7 @@ void xvm_rmap_zap(struct xvm_rmaps *map, struct xvm_rmap *list,
 /* In frames of the level. */
 static u64 frame(unsigned int level, u64 gfn)
 {
-	return gfn >> 9 * (level - 1);
+	return gfn >> XVM_PGT_BITS * (level - 1);
 }
 
 static struct xvm_rmap_chunk *find_chunk(const struct xvm_rmaps *map, unsigned int level,
@@ -421,7 +422,7 @@ u64 xvm_rmaps_next_marked(const struct xvm_rmaps *map, u64 start, u64 end)
 
 struct xvm_rmap *xvm_rmaps_next(struct xvm_rmaps *map, unsigned int level, u64 *gfn, u64 end)
 {
-	unsigned int shift = 9 * (level - 1);
+	unsigned int shift = XVM_PGT_BITS * (level - 1);
 	u64 last = frame(level, end + (1ULL << shift) - 1), f;
 	struct xvm_rmap_chunk *chunk;
 
@@ -461,7 +462,7 @@ bool xvm_rmaps_zap_level(struct xvm_rmaps *map, unsigned int level, u64 start, u
 		xvm_rmap_zap(map, list, visit ? zap_entry : NULL, &zap);
 		chunk->used &= ~(1ULL << f % XVM_RMAP_CHUNK);
 		put_chunk(map, level, chunk);
-		zap.gfn += 1ULL << 9 * (level - 1);
+		zap.gfn += xvm_level_pages(level);
 		any = true;
 	}
 	return any;

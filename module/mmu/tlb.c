@@ -59,8 +59,10 @@ static unsigned int flush_by_generation(struct xvm *xvm)
 
 void xvm_tlb_flush_vm(struct xvm *xvm)
 {
+	unsigned int ipis = flush_by_generation(xvm);
+
 	atomic64_inc(&xvm->stat.remote_tlb_flush_requests);
-	trace_xvm_flush(0, ~0ULL, false, flush_by_generation(xvm));
+	trace_xvm_flush(0, ~0ULL, false, ipis);
 }
 
 void xvm_tlb_flush_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn)

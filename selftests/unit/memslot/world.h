@@ -9,15 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../check.h"
 #include "memslot.h"
-
-#define CHECK(cond)								\
-	do {									\
-		if (!(cond)) {							\
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);	\
-			abort();						\
-		}								\
-	} while (0)
 
 #define MODEL_SLOTS	64
 #define MAX_BATCH	16

@@ -11,16 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../check.h"
 #include "pgtable.h"
-
-#define CHECK(cond)								\
-	do {									\
-		if (!(cond)) {							\
-			fprintf(stderr, "# %s:%d: %s is not true\n", __FILE__,	\
-				__LINE__, #cond);				\
-			abort();						\
-		}								\
-	} while (0)
 
 #define MAX_LEAVES	8192
 #define MAX_TABLES	512

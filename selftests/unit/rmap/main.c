@@ -11,16 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../check.h"
 #include "rmap.h"
-
-#define CHECK(cond)								\
-	do {									\
-		if (!(cond)) {							\
-			fprintf(stderr, "# %s:%d: %s is not true\n", __FILE__,	\
-				__LINE__, #cond);				\
-			abort();						\
-		}								\
-	} while (0)
 
 #define MAX_ENTRIES	4096
 #define MAX_MARKS	64
