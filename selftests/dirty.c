@@ -208,6 +208,95 @@ TEST_F(dirty, initially_set)
 	guest_verify(g);
 }
 
+/* Who reads, or has pages mapped by another's fault, has written nothing. */
+TEST_F(dirty, only_writes)
+{
+	struct guest *g = &self->g;
+	uint64_t wrong, stale;
+	struct log log;
+
+	start(g, self->dev, MANUAL, &log);
+	guest_load(g, pass, pass_end);
+	log_on(g, &log);
+	memset(log.mem, 0, LOG_SIZE);
+	ASSERT_EQ(KVM_EXIT_HLT, run_pass(g, LOG_GPA, LOG_PAGES, 0, false, &stale));
+	ASSERT_EQ(0, get_log(g, &log));
+	/* KVM maps a page that it may write, and takes that for a write. */
+	if (device_is_xvm(self->dev))
+		EXPECT_EQ(0, count(&log));
+	ASSERT_EQ(0, clear_log(g, 0, LOG_PAGES, log.bits));
+	ASSERT_EQ(KVM_EXIT_HLT, run_pass(g, LOG_GPA, LOG_PAGES, 0, false, &stale));
+	ASSERT_EQ(0, get_log(g, &log));
+	EXPECT_EQ(0, count(&log));
+	ASSERT_EQ(KVM_EXIT_HLT,
+		  run_pass(g, LOG_GPA + 17 * GUEST_PAGE, 1, 100, true, &wrong));
+	ASSERT_EQ(0, get_log(g, &log));
+	EXPECT_EQ(1, count(&log));
+	EXPECT_TRUE(logged(&log, 17));
+	guest_verify(g);
+}
+
+/* Bits that nobody has asked for may be cleared as well. */
+TEST_F(dirty, cleared_unseen)
+{
+	struct guest *g = &self->g;
+	uint64_t all = ~0ull;
+	struct log log;
+
+	start(g, self->dev, MANUAL, &log);
+	log_on(g, &log);
+	write_range(g, 0, 128, 1);
+	ASSERT_EQ(0, clear_log(g, 64, 64, &all));
+	ASSERT_EQ(0, get_log(g, &log));
+	EXPECT_EQ(64, count(&log));
+	EXPECT_TRUE(logged(&log, 63) && !logged(&log, 64));
+	write_range(g, 100, 1, 2);
+	ASSERT_EQ(0, get_log(g, &log));
+	EXPECT_EQ(65, count(&log));
+}
+
+/*
+ * The log outlives what it was gathered from: pages that the host takes away,
+ * and a slot that moves.  Breaks without xvm_dirty_keep() in notifier.c, or in
+ * slots.c.
+ */
+static void outlives(struct __test_metadata *_metadata, struct guest *g, int dev,
+		     uint64_t options)
+{
+	struct log log;
+
+	start(g, dev, options, &log);
+	write_range(g, 0, LOG_PAGES, 1);
+	log_on(g, &log);
+	ASSERT_EQ(0, get_log(g, &log));
+	write_range(g, 10, 5, 2);
+	ASSERT_EQ(0, madvise(log.mem, 100 * GUEST_PAGE, MADV_DONTNEED));
+	ASSERT_EQ(0, get_log(g, &log));
+	EXPECT_EQ(5, count(&log));
+	EXPECT_TRUE(logged(&log, 10) && logged(&log, 14));
+	memset(log.bits, 0xff, sizeof(log.bits));
+	if (options)
+		ASSERT_EQ(0, clear_log(g, 0, LOG_PAGES, log.bits));
+
+	write_range(g, 198, 2, 3);
+	guest_add_slot(g, 1, KVM_MEM_LOG_DIRTY_PAGES, LOG_GPA + LOG_SIZE, LOG_SIZE,
+		       log.mem);
+	ASSERT_EQ(0, get_log(g, &log));
+	EXPECT_EQ(2, count(&log));
+	EXPECT_TRUE(logged(&log, 198) && logged(&log, 199));
+	guest_verify(g);
+}
+
+TEST_F(dirty, outlives_pages)
+{
+	outlives(_metadata, &self->g, self->dev, 0);
+}
+
+TEST_F(dirty, outlives_pages_manual)
+{
+	outlives(_metadata, &self->g, self->dev, MANUAL);
+}
+
 /*
  * The reader's copy, brought up to date by the log alone, is the guest's memory
  * in the end.  Breaks if clear_log() flushes before it protects, or not at all

@@ -167,7 +167,7 @@ enum memslot_change_kind {
  *   a fault that began before included: the MMU's invalidation sequence count does it as for a
  *   host notifier. vCPUs that fault there try again. Once for each address space in which a slot
  *   is deleted, moved or reflagged; the range covers all of these slots as they were.
- * zap: drop all translations of a slot to be deleted or moved.
+ * zap: drop all translations of a slot to be deleted (@new is NULL) or moved.
  * flush: after the last zap: no TLB holds any translation dropped by it on return.
  * (The new map is published here, under arch_lock.)
  * thaw: the end of freeze; faults from here on see the new map.
@@ -180,7 +180,7 @@ struct memslot_ops {
 	int (*prepare)(struct memslots *ms, const struct memslot *old, struct memslot *new,
 		       enum memslot_change_kind kind);
 	void (*freeze)(struct memslots *ms, u16 as_id, u64 start_gfn, u64 end_gfn);
-	void (*zap)(struct memslots *ms, const struct memslot *slot);
+	void (*zap)(struct memslots *ms, const struct memslot *slot, const struct memslot *new);
 	void (*flush)(struct memslots *ms);
 	void (*thaw)(struct memslots *ms, u16 as_id, u64 start_gfn, u64 end_gfn);
 	void (*commit)(struct memslots *ms, const struct memslot *old, const struct memslot *new,

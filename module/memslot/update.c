@@ -211,7 +211,7 @@ static void freeze(struct memslot_plan *plan)
 		const struct memslot_step *step = &plan->steps[i];
 
 		if (step->kind == MEMSLOT_DELETE || step->kind == MEMSLOT_MOVE) {
-			ops->zap(plan->ms, step->old);
+			ops->zap(plan->ms, step->old, step->new);
 			zapped = true;
 		}
 	}

@@ -4,8 +4,8 @@
  * far as the host has them present, so that the guest need not fault on each.
  *
  * Nobody has asked for those pages yet, so nothing may follow from mapping
- * them: no page is brought in or becomes dirty, no leaf says that it was used,
- * none of a logged slot can be written, and what is mapped stays as it is.
+ * them: no page is brought in or becomes dirty, no leaf says that it was used or
+ * can be written where a log would not see it, and what is mapped stays as it is.
  */
 #include <linux/log2.h>
 #include <linux/mm.h>
@@ -20,8 +20,12 @@ static unsigned int fault_around_pages = 16;
 module_param(fault_around_pages, uint, 0644);
 MODULE_PARM_DESC(fault_around_pages, "Pages that a fault may map, a power of two up to 64; 1: no more than its own (16)");
 
-void xvm_around_init(struct xvm_around *around, const struct memslot *slot, u64 gfn)
+void xvm_around_init(const struct xvm_mmu *mmu, struct xvm_around *around,
+		     const struct memslot *slot, u64 gfn)
 {
+	const u32 read_only = xvm_dirty_by_cpu(mmu) ?
+				      KVM_MEM_READONLY :
+				      KVM_MEM_READONLY | KVM_MEM_LOG_DIRTY_PAGES;
 	unsigned int pages = clamp(READ_ONCE(fault_around_pages), 1U, (unsigned int)AROUND_MAX);
 	u64 start;
 
@@ -32,7 +36,7 @@ void xvm_around_init(struct xvm_around *around, const struct memslot *slot, u64 
 	around->window_end = start + pages;
 	around->nr = min(around->window_end, memslot_end_gfn(slot)) - around->start;
 	around->hva = memslot_gfn_to_hva(slot, around->start);
-	around->writable = !(slot->flags & (KVM_MEM_READONLY | KVM_MEM_LOG_DIRTY_PAGES));
+	around->writable = !(slot->flags & read_only);
 }
 
 /* Reference the pages of [first, end), whose rights in the host are alike.  Returns how many. */

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Dirty logging by write protection: which pages of a slot were written since
- * user space last asked.
+ * Dirty logging: which pages of a slot were written since user space last asked.
  *
- * A logged slot's leaves are made without write permission unless a write
- * faulted, and that sets the page's bit.  The calls that take bits protect
- * those pages again: dirty_log.c.
+ * In nested tables the CPU notes it itself, in the D bit of small leaves, and no
+ * write costs an exit.  Who asks collects these bits, and takes them: the page is
+ * clean then.  A leaf that goes leaves its D in the slot's bitmap.
  *
- * New leaves of a logged slot are small.  Large ones from before are split as
- * soon as they are protected; what there was no memory for, by the first write.
+ * Shadow tables' D bits are the guest's affair, and a dirty ring has to be told
+ * at once: there leaves are made without write permission unless a write
+ * faulted, and that sets the page's bit or pushes it.  A page is clean when its
+ * leaf is protected again.
+ *
+ * New leaves of a logged slot are small.  Large ones from before are split when
+ * the log begins; what there was no memory for is protected, and split by the
+ * first write.
  */
 #include <linux/bitmap.h>
 #include <linux/mm.h>
@@ -16,8 +21,8 @@
 
 #include "../xvm.h"
 
-/* Pages that are protected with the lock held once. */
-#define PROTECT_CHUNK	8192UL
+/* Pages that are cleaned with the lock held once. */
+#define CLEAN_CHUNK	8192UL
 
 static size_t bitmap_bytes(const struct memslot *slot)
 {
@@ -48,36 +53,84 @@ void xvm_dirty_free(struct memslot *slot)
 	slot->dirty_bitmap = NULL;
 }
 
-bool xvm_dirty_protect(struct xvm *xvm, u64 gfn, u64 nr, const unsigned long *only)
+/* The part of it from page first on.  mmu.lock is held. */
+static bool take_part(struct xvm *xvm, const struct xvm_pgtable_take *take, u64 first)
+{
+	if (!xvm->mmu.shadow)
+		return xvm_pgtable_take(&xvm->mmu.pgt, take);
+	return xvm_shadow_wrprotect(xvm, take->start, take->end,
+				    take->only ? take->only + first / BITS_PER_LONG : NULL);
+}
+
+/* Do it to nr pages from take->base on. */
+static bool take_all(struct xvm *xvm, struct xvm_pgtable_take *take, u64 nr)
 {
 	u64 first, stop;
 	bool any = false;
 
 	for (first = 0; first < nr; first = stop) {
-		stop = min(nr, first + PROTECT_CHUNK);
-		if (only && find_next_bit(only, stop, first) >= stop)
+		stop = min(nr, first + CLEAN_CHUNK);
+		if (take->only && find_next_bit(take->only, stop, first) >= stop)
 			continue;
+		take->start = take->base + first;
+		take->end = take->base + stop;
 		read_lock(&xvm->mmu.lock);
-		any |= xvm_mmu_wrprotect(xvm, gfn + first, gfn + stop,
-					 only ? only + first / BITS_PER_LONG : NULL);
+		any |= take_part(xvm, take, first);
 		read_unlock(&xvm->mmu.lock);
 		cond_resched();
 	}
 	return any;
 }
 
+bool xvm_dirty_clean(struct xvm *xvm, u64 gfn, u64 nr, const unsigned long *only,
+		     unsigned long *dirty)
+{
+	struct xvm_pgtable_take take = {
+		.bits = xvm_dirty_by_cpu(&xvm->mmu) ? XVM_PTE_DIRTY : XVM_PTE_WRITE,
+		.base = gfn,
+		.only = only,
+		.dirty = dirty,
+	};
+
+	return take_all(xvm, &take, nr);
+}
+
+void xvm_dirty_collect(struct xvm *xvm, const struct memslot *slot)
+{
+	struct xvm_pgtable_take take = {
+		.base = slot->base_gfn,
+		.dirty = slot->dirty_bitmap,
+	};
+
+	if (xvm_dirty_by_cpu(&xvm->mmu))
+		take_all(xvm, &take, slot->npages);
+}
+
+void xvm_dirty_keep(struct xvm *xvm, const struct memslot *slot, u64 start, u64 end)
+{
+	struct xvm_pgtable_take take = {
+		.start = start,
+		.end = end,
+		/* Without W the CPU sets no D afterwards. */
+		.bits = XVM_PTE_WRITE | XVM_PTE_DIRTY,
+		.base = slot->base_gfn,
+		.dirty = slot->dirty_bitmap,
+	};
+
+	lockdep_assert_held_write(&xvm->mmu.lock);
+	if (slot->dirty_bitmap && xvm_dirty_by_cpu(&xvm->mmu))
+		xvm_pgtable_take(&xvm->mmu.pgt, &take);
+}
+
 void xvm_dirty_enabled(struct xvm *xvm, const struct memslot *slot)
 {
-	u64 gfn = slot->base_gfn, end = memslot_end_gfn(slot);
-
-	/* All is said to be dirty: pages are split and protected when that is cleared. */
+	/* All is said to be dirty: leaves are split and cleaned when that is cleared. */
 	if (initially_set(xvm))
 		return;
 	/* The freeze is over: every fault since then has seen that the slot is logged. */
-	if (xvm_dirty_protect(xvm, gfn, slot->npages, NULL))
+	xvm_mmu_split(xvm, slot->base_gfn, memslot_end_gfn(slot));
+	if (xvm_dirty_clean(xvm, slot->base_gfn, slot->npages, NULL, NULL))
 		xvm_tlb_flush_memslot(xvm, slot);
-	/* Last: the parts of a large leaf that is protected are so by themselves. */
-	xvm_mmu_split(xvm, gfn, end);
 }
 
 void xvm_dirty_disabled(struct xvm *xvm, const struct memslot *slot)
@@ -85,9 +138,9 @@ void xvm_dirty_disabled(struct xvm *xvm, const struct memslot *slot)
 	u64 gfn, stop, end = memslot_end_gfn(slot);
 
 	xvm_mmu_collapse(xvm, slot);
-	/* What stays small was protected for the log alone: no write need fault on it. */
+	/* What stays small and is protected is so for the log alone: no write need fault on it. */
 	for (gfn = slot->base_gfn; gfn < end; gfn = stop) {
-		stop = min_t(u64, end, gfn + PROTECT_CHUNK);
+		stop = min_t(u64, end, gfn + CLEAN_CHUNK);
 		read_lock(&xvm->mmu.lock);
 		xvm_pgtable_allow_write(&xvm->mmu.pgt, gfn, stop);
 		read_unlock(&xvm->mmu.lock);

@@ -2,11 +2,15 @@
 /*
  * The calls that read and clear a slot's dirty log.
  *
- * Both take bits, then protect those pages again and flush; only then user
- * space copies the pages.  A write that came after its bit was taken and before
- * the flush is in the copy; any later one faults and sets the bit anew: none is
- * lost.  With manual protection, reading takes nothing, and clearing is user
- * space's to ask for.
+ * Both take the bits of pages, then those of their leaves, and flush; only then
+ * user space copies the pages.  A write that came after its bit was taken and
+ * before the flush is in the copy; any later one sets a bit anew: none is lost.
+ * With manual protection, reading takes nothing, and clearing is user space's to
+ * ask for.
+ *
+ * The leaves come last.  A zap hands a leaf's bit on to the bitmap and flushes
+ * with mmu.lock held for writing all the while: if its bit was taken, the walk
+ * of the leaves, with the lock, came after its flush.
  */
 #include <linux/bitmap.h>
 #include <linux/compat.h>
@@ -33,17 +37,22 @@ int xvm_dirty_set_manual(struct xvm *xvm, const struct kvm_enable_cap *cap)
 }
 
 /*
- * Protect the pages of [first, first + nr) whose bits were taken.  A fault that
- * had set its bit before that may not have mapped its page yet: let it.  Those
- * that come later set theirs anew.
+ * Clean the pages of [first, first + nr), of those that only names, and tell in
+ * dirty what the CPU has written.
  */
-static void protect(struct xvm *xvm, const struct memslot *slot, u64 first, u64 nr,
-		    const unsigned long *taken)
+static void clean(struct xvm *xvm, const struct memslot *slot, u64 first, u64 nr,
+		  const unsigned long *only, unsigned long *dirty)
 {
-	write_lock(&xvm->mmu.lock);
-	write_unlock(&xvm->mmu.lock);
+	/*
+	 * A fault that had set its page's bit before that was taken may not have
+	 * mapped it yet: let it.  Those that come later set theirs anew.
+	 */
+	if (!xvm_dirty_by_cpu(&xvm->mmu)) {
+		write_lock(&xvm->mmu.lock);
+		write_unlock(&xvm->mmu.lock);
+	}
 	/* A large leaf may reach beyond what was asked for, not beyond the slot. */
-	if (xvm_dirty_protect(xvm, slot->base_gfn + first, nr, taken))
+	if (xvm_dirty_clean(xvm, slot->base_gfn + first, nr, only, dirty))
 		xvm_tlb_flush_memslot(xvm, slot);
 }
 
@@ -86,12 +95,16 @@ static int copy_log(struct xvm *xvm, struct memslot *slot, void __user *out)
 	size_t bytes = BITS_TO_LONGS(slot->npages) * sizeof(long);
 	unsigned long *buf = kvmalloc(bytes, GFP_KERNEL_ACCOUNT);
 	int err = 0;
+	bool any;
 
 	/* All of it first: user space learns of every page that was taken, or none was. */
 	if (!buf)
 		return -ENOMEM;
-	if (take_bits(slot, buf))
-		protect(xvm, slot, 0, slot->npages, buf);
+	any = take_bits(slot, buf);
+	if (xvm_dirty_by_cpu(&xvm->mmu))
+		clean(xvm, slot, 0, slot->npages, NULL, buf);
+	else if (any)
+		clean(xvm, slot, 0, slot->npages, buf, NULL);
 	if (copy_to_user(out, buf, bytes)) {
 		give_back(slot, buf);
 		err = -EFAULT;
@@ -100,8 +113,9 @@ static int copy_log(struct xvm *xvm, struct memslot *slot, void __user *out)
 	return err;
 }
 
-static int peek_log(struct memslot *slot, void __user *out)
+static int peek_log(struct xvm *xvm, struct memslot *slot, void __user *out)
 {
+	xvm_dirty_collect(xvm, slot);
 	return copy_to_user(out, slot->dirty_bitmap,
 			    BITS_TO_LONGS(slot->npages) * sizeof(long)) ? -EFAULT : 0;
 }
@@ -134,25 +148,24 @@ long xvm_get_dirty_log(struct xvm *xvm, const struct kvm_dirty_log __user *arg)
 	slot = logged_slot(xvm, log.slot);
 	if (slot)
 		ret = READ_ONCE(xvm->mmu.dirty_manual) ?
-			      peek_log(slot, log.dirty_bitmap) :
+			      peek_log(xvm, slot, log.dirty_bitmap) :
 			      copy_log(xvm, slot, log.dirty_bitmap);
 	mutex_unlock(&xvm->memslots.lock);
 	return ret;
 }
 
-/* Clear the bits from first on that mask names, and leave in it those that were set. */
-static bool clear_bits(struct memslot *slot, u64 first, unsigned long words, unsigned long *mask)
+/* Clear the bits from first on that mask names. */
+static void clear_bits(struct memslot *slot, u64 first, unsigned long words,
+		       const unsigned long *mask)
 {
 	atomic_long_t *bitmap = (atomic_long_t *)slot->dirty_bitmap + first / BITS_PER_LONG;
-	unsigned long i, any = 0;
+	unsigned long i;
 
 	for (i = 0; i < words; i++) {
 		if (mask[i])
-			mask[i] &= atomic_long_fetch_andnot(mask[i], &bitmap[i]);
-		any |= mask[i];
+			atomic_long_andnot(mask[i], &bitmap[i]);
 		breathe(i);
 	}
-	return any;
 }
 
 /* Each large leaf's part of it that has a bit in mask. */
@@ -188,11 +201,10 @@ static int clear_log(struct xvm *xvm, struct memslot *slot, const struct kvm_cle
 		kvfree(mask);
 		return -EFAULT;
 	}
-	if (clear_bits(slot, log->first_page, BITS_TO_LONGS(log->num_pages), mask)) {
-		/* First: of a large leaf that was all dirty, some may stay so. */
-		split(xvm, gfn, log->num_pages, mask);
-		protect(xvm, slot, log->first_page, log->num_pages, mask);
-	}
+	clear_bits(slot, log->first_page, BITS_TO_LONGS(log->num_pages), mask);
+	/* First: of a large leaf that was all dirty, some may stay so. */
+	split(xvm, gfn, log->num_pages, mask);
+	clean(xvm, slot, log->first_page, log->num_pages, mask, NULL);
 	kvfree(mask);
 	return 0;
 }

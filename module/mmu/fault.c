@@ -15,7 +15,8 @@ struct fault {
 	bool write;
 	unsigned long hva;
 	bool slot_writable;
-	bool logged;		/* the slot has a dirty log: writable for a write alone */
+	bool logged;		/* the slot has a dirty log */
+	bool protects;		/* by faults: leaves are writable for a write alone */
 	unsigned int max_level;	/* of a leaf there, as far as the slot goes */
 	unsigned long seq;	/* of the invalidations, before anything was looked up */
 	struct xvm_around around;
@@ -66,7 +67,7 @@ static u64 make_leaf(const struct fault *fault, const struct xvm_hostmap *map, u
 		pte |= XVM_PTE_HUGE;
 	if (map->writable && fault->slot_writable) {
 		pte |= XVM_PTE_MAY_WRITE;
-		if (fault->write || !fault->logged)
+		if (fault->write || !fault->protects)
 			pte |= XVM_PTE_WRITE;
 	}
 	if (fault->write)
@@ -90,9 +91,10 @@ static enum xvm_fault_result find_slot(struct xvm_vcpu *vcpu, struct fault *faul
 	if (slot) {
 		fault->slot_writable = !(slot->flags & KVM_MEM_READONLY);
 		fault->logged = slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
+		fault->protects = fault->logged && !xvm_dirty_by_cpu(&xvm->mmu);
 		fault->max_level = xvm_slot_max_level(slot, fault->gfn);
 		fault->hva = memslot_gfn_to_hva(slot, fault->gfn);
-		xvm_around_init(&fault->around, slot, fault->gfn);
+		xvm_around_init(&xvm->mmu, &fault->around, slot, fault->gfn);
 		if (fault->slot_writable || !fault->write)
 			ret = XVM_FAULT_FIXED;
 	}
@@ -130,7 +132,7 @@ static int map_leaf(struct xvm_vcpu *vcpu, struct fault *fault, const struct xvm
 	u64 pages = xvm_level_pages(level);
 	u64 gfn = fault->gfn & ~(pages - 1);
 	u64 pte = make_leaf(fault, map, level);
-	bool logs = fault->write && fault->logged;
+	bool logs = fault->write && fault->protects;
 
 	/* A bit comes before what protects its page; an entry of a ring is true at once. */
 	if (logs && !vcpu->dirty_ring.gfns)
@@ -155,6 +157,9 @@ static int map_leaf(struct xvm_vcpu *vcpu, struct fault *fault, const struct xvm
 	case XVM_MAP_REPLACED:
 		/* The host swapped pages without telling: nobody may go on using the old one. */
 		xvm_tlb_flush_range(xvm, gfn, gfn + pages);
+		/* What the old leaf knew of writes is lost. */
+		if (fault->logged && !fault->protects)
+			mark_dirty(vcpu, fault);
 		vcpu->stat.pf_fixed++;
 		break;
 	case XVM_MAP_NO_TABLE:

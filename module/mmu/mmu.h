@@ -112,8 +112,6 @@ enum xvm_fault_result {
 extern bool xvm_npt;		/* module parameter: nested paging, or else shadow paging */
 int xvm_mmu_init(struct xvm *xvm);			/* binds to current->mm */
 void xvm_mmu_destroy(struct xvm *xvm);			/* after xvm_mmu_notifier_unregister() */
-/* Lock held.  As xvm_pgtable_wrprotect(), whatever the tables. */
-bool xvm_mmu_wrprotect(struct xvm *xvm, u64 start, u64 end, const unsigned long *only);
 u64 xvm_mmu_root(struct xvm *xvm);			/* physical address for the nested CR3 */
 /*
  * Lock held for writing.  What was mapped may still be used until the flush,
@@ -157,7 +155,8 @@ struct xvm_around {
 };
 
 /* In a read section: how far around gfn a fault in this slot may map. */
-void xvm_around_init(struct xvm_around *around, const struct memslot *slot, u64 gfn);
+void xvm_around_init(const struct xvm_mmu *mmu, struct xvm_around *around,
+		     const struct memslot *slot, u64 gfn);
 /*
  * [no sleep] After a 4K leaf was mapped.  seq: from before the slot was looked
  * up; vacant: which pages are not mapped, a bit each.
@@ -207,11 +206,23 @@ void xvm_dirty_enabled(struct xvm *xvm, const struct memslot *slot);	/* just pub
 void xvm_dirty_disabled(struct xvm *xvm, const struct memslot *slot);	/* likewise */
 /* In a read section, by the vCPU's thread: it has written, or may write from now on. */
 void xvm_dirty_mark(struct xvm_vcpu *vcpu, u64 gfn);
+/* Do leaves say themselves what was written, so that no write need fault? */
+static inline bool xvm_dirty_by_cpu(const struct xvm_mmu *mmu)
+{
+	return !mmu->shadow && !READ_ONCE(mmu->dirty_ring_size);
+}
+
 /*
- * May sleep.  Take write permission from the nr pages from gfn on, of those that
- * only names if it isn't NULL.  True: a flush is due.
+ * May sleep.  Clean the nr pages from gfn on, of those that only names if it
+ * isn't NULL: their next write sets D, or faults.  dirty, unless NULL, gets the
+ * bits of those that had D.  True: a flush is due.
  */
-bool xvm_dirty_protect(struct xvm *xvm, u64 gfn, u64 nr, const unsigned long *only);
+bool xvm_dirty_clean(struct xvm *xvm, u64 gfn, u64 nr, const unsigned long *only,
+		     unsigned long *dirty);
+/* May sleep.  Tell the slot's bitmap what its leaves say. */
+void xvm_dirty_collect(struct xvm *xvm, const struct memslot *slot);
+/* Lock held for writing, and then to zap and flush: what leaves say is kept in the slot's log. */
+void xvm_dirty_keep(struct xvm *xvm, const struct memslot *slot, u64 start, u64 end);
 
 /* dirty_log.c: ioctls */
 int xvm_dirty_set_manual(struct xvm *xvm, const struct kvm_enable_cap *cap);
@@ -320,7 +331,7 @@ void xvm_shadow_written(struct xvm_vcpu *vcpu, u64 gpa, unsigned int len);
 bool xvm_shadow_release_table(struct xvm_vcpu *vcpu);
 /* Lock held for writing.  As xvm_mmu_zap_range(). */
 void xvm_shadow_zap_range(struct xvm *xvm, u64 start, u64 end);
-/* Lock held.  As xvm_pgtable_wrprotect(). */
+/* Lock held.  Take W from leaves of [start, end), those alone that only names unless it's NULL. */
 bool xvm_shadow_wrprotect(struct xvm *xvm, u64 start, u64 end, const unsigned long *only);
 /* Lock held.  As xvm_pgtable_age(). */
 bool xvm_shadow_age(struct xvm *xvm, u64 start, u64 end, bool clear);

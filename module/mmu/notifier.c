@@ -65,11 +65,11 @@ static void zap_hva_range(struct xvm *xvm, unsigned long start, unsigned long la
 	struct memslot *slot;
 
 	memslot_for_each_hva(slot, set, start, last) {
-		unsigned long from = max(start, slot->hva);
-		unsigned long to = min(last, memslot_last_hva(slot));
+		u64 from = memslot_hva_to_gfn(slot, max(start, slot->hva));
+		u64 end = memslot_hva_to_gfn(slot, min(last, memslot_last_hva(slot))) + 1;
 
-		xvm_mmu_zap_range(xvm, memslot_hva_to_gfn(slot, from),
-				  memslot_hva_to_gfn(slot, to) + 1);
+		xvm_dirty_keep(xvm, slot, from, end);
+		xvm_mmu_zap_range(xvm, from, end);
 	}
 }
 

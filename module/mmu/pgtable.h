@@ -72,6 +72,18 @@ static inline u64 xvm_pte_pfn(u64 pte)
 	return (pte & XVM_PTE_ADDR) >> 12;
 }
 
+/* Which entry of a table of this level is on the way to gfn. */
+static inline unsigned int xvm_pgt_index(u64 gfn, unsigned int level)
+{
+	return (gfn >> (XVM_PGT_BITS * (level - 1))) & (XVM_PGT_ENTRIES - 1);
+}
+
+/* The table that a link leads to. */
+static inline u64 *xvm_pgt_child(struct xvm_pgtable *pgt, u64 pte)
+{
+	return pgt->ops->to_virt(pte & XVM_PTE_ADDR);
+}
+
 /* What the walker calls back for. */
 enum xvm_walk_visit {
 	XVM_WALK_LEAF	= 1,	/* a present leaf */
@@ -155,21 +167,34 @@ bool xvm_pgtable_unmap(struct xvm_pgtable *pgt, u64 start, u64 end, void *ctx,
 
 /*
  * Split the leaves of [start, end) that are larger than 4K, those that straddle
- * an edge included, into tables of 4K leaves with the same rights.  No flush is
- * due, see xvm_pgtable_map().  Tables come from ctx.  Returns end, or the first
- * gfn of the leaf for which alloc gave NULL.  Time grows with the tables above
- * the lowest level, and with those that are made.  Shared.
+ * an edge included, into tables of 4K leaves with the same rights; if they can be
+ * written they count as dirty.  No flush is due, see xvm_pgtable_map().  Tables
+ * come from ctx.  Returns end, or the first gfn of the leaf for which alloc gave
+ * NULL.  Time grows with the tables above the lowest level, and with those that
+ * are made.  Shared.
  */
 u64 xvm_pgtable_split(struct xvm_pgtable *pgt, u64 start, u64 end, void *ctx);
 
 /*
- * Take write permission from the leaves of [start, end), of those alone whose
- * bit (gfn - start) is set in only, if it isn't NULL.  A larger leaf loses it
- * as a whole, if any of its bits is set, and stays whole.  Shared: it holds
- * against maps that are over, one that runs meanwhile may give it again.
- * True: some leaf had it, and a flush is due.
+ * What a dirty log goes by: W, which a write without it asks for, and D, which
+ * the CPU sets when it writes (APM vol. 2, 15.25.5).
  */
-bool xvm_pgtable_wrprotect(struct xvm_pgtable *pgt, u64 start, u64 end, const unsigned long *only);
+struct xvm_pgtable_take {
+	u64 start, end;			/* gfns, end exclusive */
+	u64 bits;			/* XVM_PTE_WRITE, XVM_PTE_DIRTY, both or none */
+	u64 base;			/* the gfn of the first bit of both bitmaps, <= start */
+	const unsigned long *only;	/* look at leaves with their bit set alone; NULL: at all */
+	unsigned long *dirty;		/* or NULL: gets the bit of each 4K leaf that had D */
+};
+
+/*
+ * Take bits from the 4K leaves of a range.  A larger leaf loses both W and D, as
+ * a whole, if any of its bits is set in only; it is not reported, and with no
+ * bits to take it is left alone.  Others may set bits in dirty meanwhile.
+ * Shared: it holds against maps that are over, one that runs meanwhile may give
+ * them again.  True: some leaf had such a bit, and a flush is due.
+ */
+bool xvm_pgtable_take(struct xvm_pgtable *pgt, const struct xvm_pgtable_take *take);
 
 /*
  * Give write permission to the leaves of [start, end) that may have it: all of

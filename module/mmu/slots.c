@@ -47,13 +47,16 @@ static void slots_freeze(struct memslots *ms, u16 as_id, u64 start_gfn, u64 end_
 	write_unlock(&mmu->lock);
 }
 
-static void slots_zap(struct memslots *ms, const struct memslot *slot)
+static void slots_zap(struct memslots *ms, const struct memslot *slot, const struct memslot *new)
 {
 	struct xvm *xvm = to_xvm(ms);
 
 	if (slot->as_id)
 		return;
 	write_lock(&xvm->mmu.lock);
+	/* The log goes along: all who ask for it are kept out until after the flush. */
+	if (new && new->flags & KVM_MEM_LOG_DIRTY_PAGES)
+		xvm_dirty_keep(xvm, slot, slot->base_gfn, memslot_end_gfn(slot));
 	xvm_mmu_zap_range(xvm, slot->base_gfn, memslot_end_gfn(slot));
 	write_unlock(&xvm->mmu.lock);
 }

@@ -188,13 +188,6 @@ void xvm_mmu_zap_throttle(struct xvm *xvm)
 		free_zapped(xvm);
 }
 
-bool xvm_mmu_wrprotect(struct xvm *xvm, u64 start, u64 end, const unsigned long *only)
-{
-	lockdep_assert_held(&xvm->mmu.lock);
-	return xvm->mmu.shadow ? xvm_shadow_wrprotect(xvm, start, end, only) :
-				 xvm_pgtable_wrprotect(&xvm->mmu.pgt, start, end, only);
-}
-
 u64 xvm_mmu_root(struct xvm *xvm)
 {
 	return virt_to_phys(xvm->mmu.pgt.root);

@@ -94,12 +94,13 @@ static void hook_freeze(struct memslots *ms, u16 as_id, u64 start_gfn, u64 end_g
 	world->frozen_end[as_id] = end_gfn;
 }
 
-static void hook_zap(struct memslots *ms, const struct memslot *slot)
+static void hook_zap(struct memslots *ms, const struct memslot *slot, const struct memslot *new)
 {
 	struct world *world = world_of(ms);
 
 	check_untouched(ms);
 	CHECK(world->frozen[slot->as_id]);
+	CHECK(!new || (new->id == slot->id && new->base_gfn != slot->base_gfn));
 	CHECK(world->frozen_start[slot->as_id] <= slot->base_gfn);
 	CHECK(world->frozen_end[slot->as_id] >= memslot_end_gfn(slot));
 	CHECK(memslot_by_id(memslots_active(ms, slot->as_id), slot->id) == slot);

@@ -150,25 +150,37 @@ static u64 pick_start(struct world *world)
 	}
 }
 
-/* All of a range, or what a bitmap names, with a CPU that marks entries meanwhile. */
-static void wrprotect(struct world *world)
+/* From all of a range, or what a bitmap names, with a CPU that marks entries meanwhile. */
+static void take(struct world *world)
 {
+	static const u64 bits[] = {
+		XVM_PTE_WRITE, XVM_PTE_WRITE | XVM_PTE_DIRTY, XVM_PTE_DIRTY, 0,
+	};
 	unsigned long only[2 * XVM_PGT_ENTRIES / (8 * sizeof(long))] = {};
-	u64 start = pick_start(world);
+	struct xvm_pgtable_take take = { .bits = bits[pick(world->source, 4)] };
+	u32 before = 0;
 	unsigned int i;
 
-	world->marker = mark_used;
+	take.start = pick_start(world);
 	if (pick(world->source, 3)) {
+		before = pick(world->source, 70);
+		if (before > take.start)
+			before = 0;
 		for (i = pick(world->source, 4); i; i--) {
 			u32 bit = pick(world->source, 2 * XVM_PGT_ENTRIES);
 
 			only[bit / (8 * sizeof(long))] |= 1ul << (bit % (8 * sizeof(long)));
 		}
-		world_wrprotect(world, start, start + 1 + pick(world->source, 2 * XVM_PGT_ENTRIES),
-				only);
+		take.end = take.start + 1 + pick(world->source, 2 * XVM_PGT_ENTRIES - before);
+		take.only = only;
 	} else {
-		world_wrprotect(world, start, pick_end(world, start), NULL);
+		take.end = pick_end(world, take.start);
 	}
+	take.base = take.start - before;
+	/* What can still be written may become dirty after it was looked at, and rightly so. */
+	if (take.bits & XVM_PTE_WRITE)
+		world->marker = mark_used;
+	world_take(world, &take);
 	world->marker = NULL;
 }
 
@@ -223,7 +235,7 @@ static void step(struct world *world)
 		break;
 	case 16:
 	case 17:
-		wrprotect(world);
+		take(world);
 		break;
 	case 0:
 	case 1:

@@ -2,6 +2,8 @@
 /* What page tables should do, the slow and obvious way. */
 #include <string.h>
 
+#include <linux/bitops.h>
+
 #include "world.h"
 
 static u64 base_of(u64 gfn, unsigned int level)
@@ -72,6 +74,8 @@ static void split_leaf(struct model *model, struct model_leaf *at)
 	u64 flags = leaf.pte & ~XVM_PTE_ADDR & ~(leaf.level == 2 ? XVM_PTE_HUGE : 0);
 	unsigned int i;
 
+	if (flags & XVM_PTE_WRITE)
+		flags |= XVM_PTE_DIRTY;
 	memmove(at, at + 1, (&model->leaves[--model->nr_leaves] - at) * sizeof(*at));
 	for (i = 0; i < XVM_PGT_ENTRIES; i++)
 		add_leaf(model, leaf.gfn + i * pages, leaf.level - 1,
@@ -238,24 +242,35 @@ bool model_age(struct model *model, u64 start, u64 end, bool clear)
 	return young;
 }
 
-bool model_wrprotect(struct model *model, u64 start, u64 end, const unsigned long *only)
+static bool bit_set(const unsigned long *bitmap, u64 bit)
 {
-	const unsigned int bits = 8 * sizeof(*only);
+	const unsigned int width = 8 * sizeof(*bitmap);
+
+	return bitmap[bit / width] >> (bit % width) & 1;
+}
+
+bool model_take(struct model *model, const struct xvm_pgtable_take *take)
+{
 	bool any = false;
 	unsigned int i;
 
 	for (i = 0; i < model->nr_leaves; i++) {
 		struct model_leaf *leaf = &model->leaves[i];
 		u64 leaf_end = leaf->gfn + xvm_level_pages(leaf->level);
-		u64 gfn, from = leaf->gfn > start ? leaf->gfn : start;
-		bool meant = !only && from < end && leaf_end > start;
+		u64 gfn, from = leaf->gfn > take->start ? leaf->gfn : take->start;
+		bool meant = !take->only && from < take->end && leaf_end > take->start;
+		u64 bits = take->bits;
 
-		for (gfn = from; only && gfn < end && gfn < leaf_end && !meant; gfn++)
-			meant = only[(gfn - start) / bits] >> ((gfn - start) % bits) & 1;
-		if (!meant || !(leaf->pte & XVM_PTE_WRITE))
+		for (gfn = from; take->only && gfn < take->end && gfn < leaf_end && !meant; gfn++)
+			meant = bit_set(take->only, gfn - take->base);
+		if (!meant)
 			continue;
-		leaf->pte &= ~XVM_PTE_WRITE;
-		any = true;
+		if (leaf->level > 1 && bits)
+			bits = XVM_PTE_WRITE | XVM_PTE_DIRTY;
+		if (take->dirty && leaf->level == 1 && leaf->pte & XVM_PTE_DIRTY)
+			set_bit(from - take->base, take->dirty);
+		any |= (leaf->pte & bits) != 0;
+		leaf->pte &= ~bits;
 	}
 	return any;
 }

@@ -296,11 +296,31 @@ void world_unmap(struct world *world, u64 start, u64 end)
 	CHECK(got.start == gone.start && got.end == gone.end);
 }
 
-void world_wrprotect(struct world *world, u64 start, u64 end, const unsigned long *only)
+void world_take(struct world *world, struct xvm_pgtable_take *take)
 {
-	bool any = xvm_pgtable_wrprotect(&world->pgt, start, end, only);
+	size_t bytes = 8 * ((take->end - take->base) / 64 + 1);
+	unsigned long *want = NULL;
+	bool any;
 
-	CHECK(any == model_wrprotect(&world->model, start, end, only));
+	/* Where it is too large to be looked at, nothing is said of dirty leaves. */
+	if (bytes <= 65536) {
+		take->dirty = calloc(1, bytes);
+		want = calloc(1, bytes);
+		CHECK(take->dirty && want);
+	}
+	any = xvm_pgtable_take(&world->pgt, take);
+	if (want) {
+		unsigned long *got = take->dirty;
+
+		take->dirty = want;
+		CHECK(any == model_take(&world->model, take));
+		CHECK(!memcmp(got, want, bytes));
+		free(got);
+		free(want);
+		take->dirty = NULL;
+	} else {
+		CHECK(any == model_take(&world->model, take));
+	}
 }
 
 u64 world_split(struct world *world, u64 start, u64 end, struct cache *cache)

@@ -48,8 +48,8 @@ void model_unmap(struct model *model, u64 start, u64 end, struct xvm_pgtable_cou
 u64 model_split(struct model *model, u64 start, u64 end, unsigned int *budget);
 void model_allow_write(struct model *model, u64 start, u64 end);
 bool model_age(struct model *model, u64 start, u64 end, bool clear);
-/* Of all leaves that have a page in [start, end) with its bit in only, unless it is NULL. */
-bool model_wrprotect(struct model *model, u64 start, u64 end, const unsigned long *only);
+/* Returns whether any leaf had such a bit. */
+bool model_take(struct model *model, const struct xvm_pgtable_take *take);
 struct model_leaf *model_lookup(struct model *model, u64 gfn);
 struct model_leaf *model_leaf_at(struct model *model, u64 gfn, unsigned int level);
 bool model_has_table(const struct model *model, u64 gfn, unsigned int level);
@@ -99,7 +99,7 @@ struct world {
 	/*
 	 * The map that is under way, for whoever breaks into it: before it
 	 * changes an entry, another map; after it has read one, a CPU that
-	 * marks the entry, which it also does to a walk that write-protects.
+	 * marks the entry, which it also does to a walk that takes bits.
 	 */
 	u64 map_gfn;
 	unsigned int map_level;
@@ -119,7 +119,8 @@ enum xvm_map_result world_map(struct world *world, u64 gfn, unsigned int level, 
 			      struct cache *cache);
 unsigned int world_fill(struct world *world, u64 gfn, const u64 *ptes, unsigned int nr);
 void world_unmap(struct world *world, u64 start, u64 end);
-void world_wrprotect(struct world *world, u64 start, u64 end, const unsigned long *only);
+/* Its dirty is the world's own, and whatever the caller says. */
+void world_take(struct world *world, struct xvm_pgtable_take *take);
 u64 world_split(struct world *world, u64 start, u64 end, struct cache *cache);
 void world_allow_write(struct world *world, u64 start, u64 end);
 bool world_age(struct world *world, u64 start, u64 end, bool clear);

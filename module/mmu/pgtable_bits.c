@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The bits of leaves, a range at a time: write permission, dirty, accessed.
+ *
+ * Leaves of 4K are gone over without a call for each: there are many.
+ */
+#include <linux/atomic.h>
+#include <linux/bitops.h>
+#include <linux/compiler.h>
+
+#include "pgtable.h"
+
+/* What a walk is about of the pages of an entry at gfn. */
+static u64 part_first(const struct xvm_walk *walk, u64 gfn)
+{
+	return gfn > walk->start ? gfn : walk->start;
+}
+
+static u64 part_end(const struct xvm_walk *walk, u64 gfn, unsigned int level)
+{
+	u64 end = gfn + xvm_level_pages(level);
+
+	return end < walk->end ? end : walk->end;
+}
+
+/* The first bit that is set in [from, end), or end. */
+static u64 next_bit(const unsigned long *bits, u64 from, u64 end)
+{
+	const unsigned int width = 8 * sizeof(*bits);
+
+	while (from < end) {
+		unsigned long word = bits[from / width] >> (from % width);
+
+		if (word) {
+			from += __builtin_ctzl(word);
+			return from < end ? from : end;
+		}
+		from = (from | (width - 1)) + 1;
+	}
+	return end;
+}
+
+/* Take bits, if any, from an entry that can only be a leaf, or none.  Returns what it held. */
+static u64 take_bits(u64 *pte, u64 bits)
+{
+	u64 old, val = READ_ONCE(*pte);
+
+	/* The CPU may be setting A or D in it, a fault W: none of that may be lost. */
+	while ((val & XVM_PTE_PRESENT) && (val & bits)) {
+		old = cmpxchg64(pte, val, val & ~bits);
+		if (old == val)
+			break;
+		val = old;
+	}
+	return val;
+}
+
+struct taking {
+	struct xvm_pgtable *pgt;
+	const struct xvm_pgtable_take *take;
+	bool any;
+};
+
+static void take_small(struct xvm_walk *walk, u64 *table, u64 gfn)
+{
+	u64 at = part_first(walk, gfn), end = part_end(walk, gfn, 2);
+	struct taking *taking = walk->ctx;
+	const struct xvm_pgtable_take *take = taking->take;
+
+	for (;; at++) {
+		u64 had;
+
+		if (take->only)
+			at = take->base +
+			     next_bit(take->only, at - take->base, end - take->base);
+		if (at >= end)
+			return;
+		had = take_bits(&table[xvm_pgt_index(at, 1)], take->bits);
+		taking->any |= had & take->bits;
+		if (take->dirty && had & XVM_PTE_DIRTY)
+			set_bit(at - take->base, take->dirty);
+	}
+}
+
+static enum xvm_walk_answer take_visit(struct xvm_walk *walk, u64 *pte, u64 val, u64 gfn,
+				       unsigned int level, enum xvm_walk_visit why)
+{
+	const u64 bits = XVM_PTE_WRITE | XVM_PTE_DIRTY;
+	struct taking *taking = walk->ctx;
+	const struct xvm_pgtable_take *take = taking->take;
+	u64 first = part_first(walk, gfn) - take->base;
+	u64 end = part_end(walk, gfn, level) - take->base;
+
+	if (why == XVM_WALK_TABLE) {
+		if (level > 2)
+			return XVM_WALK_ON;
+		take_small(walk, xvm_pgt_child(taking->pgt, val), gfn);
+		return XVM_WALK_SKIP;
+	}
+	if (!take->bits || !(val & bits) ||
+	    (take->only && next_bit(take->only, first, end) == end))
+		return XVM_WALK_ON;
+	/* The CPU may have set A or D, or a write have split it. */
+	if (cmpxchg64(pte, val, val & ~bits) != val)
+		return XVM_WALK_AGAIN;
+	taking->any = true;
+	return XVM_WALK_ON;
+}
+
+bool xvm_pgtable_take(struct xvm_pgtable *pgt, const struct xvm_pgtable_take *take)
+{
+	struct taking taking = { .pgt = pgt, .take = take };
+	struct xvm_walk walk = {
+		.visit = take_visit,
+		.visits = XVM_WALK_LEAF | XVM_WALK_TABLE,
+		.start = take->start,
+		.end = take->end,
+		.ctx = &taking,
+	};
+
+	xvm_pgtable_walk(pgt, &walk);
+	return taking.any;
+}
+
+static bool may_write(u64 pte)
+{
+	const u64 bits = XVM_PTE_PRESENT | XVM_PTE_WRITE | XVM_PTE_MAY_WRITE;
+
+	return (pte & bits) == (XVM_PTE_PRESENT | XVM_PTE_MAY_WRITE);
+}
+
+static void allow_small(struct xvm_walk *walk, u64 *table, u64 gfn)
+{
+	u64 at = part_first(walk, gfn), end = part_end(walk, gfn, 2);
+
+	for (; at < end; at++) {
+		u64 *pte = &table[xvm_pgt_index(at, 1)];
+		u64 old, val = READ_ONCE(*pte);
+
+		for (; may_write(val); val = old) {
+			old = cmpxchg64(pte, val, val | XVM_PTE_WRITE);
+			if (old == val)
+				break;
+		}
+	}
+}
+
+static enum xvm_walk_answer allow_visit(struct xvm_walk *walk, u64 *pte, u64 val, u64 gfn,
+					unsigned int level, enum xvm_walk_visit why)
+{
+	struct xvm_pgtable *pgt = walk->ctx;
+
+	if (why == XVM_WALK_TABLE) {
+		if (level > 2)
+			return XVM_WALK_ON;
+		allow_small(walk, xvm_pgt_child(pgt, val), gfn);
+		return XVM_WALK_SKIP;
+	}
+	if (may_write(val) && cmpxchg64(pte, val, val | XVM_PTE_WRITE) != val)
+		return XVM_WALK_AGAIN;
+	return XVM_WALK_ON;
+}
+
+void xvm_pgtable_allow_write(struct xvm_pgtable *pgt, u64 start, u64 end)
+{
+	struct xvm_walk walk = {
+		.visit = allow_visit,
+		.visits = XVM_WALK_LEAF | XVM_WALK_TABLE,
+		.start = start,
+		.end = end,
+		.ctx = pgt,
+	};
+
+	xvm_pgtable_walk(pgt, &walk);
+}
+
+struct age {
+	struct xvm_pgtable *pgt;
+	bool clear;
+	bool young;
+};
+
+/* True: it was young. */
+static bool age_small(struct xvm_walk *walk, u64 *table, u64 gfn)
+{
+	u64 at = part_first(walk, gfn), end = part_end(walk, gfn, 2);
+	struct age *age = walk->ctx;
+	bool young = false;
+
+	for (; at < end && (age->clear || !young); at++) {
+		u64 *pte = &table[xvm_pgt_index(at, 1)];
+
+		young |= take_bits(pte, age->clear ? XVM_PTE_ACCESSED : 0) & XVM_PTE_ACCESSED;
+	}
+	return young;
+}
+
+static enum xvm_walk_answer age_visit(struct xvm_walk *walk, u64 *pte, u64 val, u64 gfn,
+				      unsigned int level, enum xvm_walk_visit why)
+{
+	struct age *age = walk->ctx;
+
+	/* A link's own bit says nothing: it is set when the link is made. */
+	if (why == XVM_WALK_TABLE && level > 2)
+		return XVM_WALK_ON;
+	if (why == XVM_WALK_TABLE) {
+		age->young |= age_small(walk, xvm_pgt_child(age->pgt, val), gfn);
+	} else if (val & XVM_PTE_ACCESSED) {
+		if (age->clear && cmpxchg64(pte, val, val & ~XVM_PTE_ACCESSED) != val)
+			return XVM_WALK_AGAIN;
+		age->young = true;
+	}
+	return age->young && !age->clear ? XVM_WALK_STOP : XVM_WALK_SKIP;
+}
+
+bool xvm_pgtable_age(struct xvm_pgtable *pgt, u64 start, u64 end, bool clear)
+{
+	struct age age = { .pgt = pgt, .clear = clear };
+	struct xvm_walk walk = {
+		.visit = age_visit,
+		.visits = XVM_WALK_LEAF | XVM_WALK_TABLE,
+		.start = start,
+		.end = end,
+		.ctx = &age,
+	};
+
+	xvm_pgtable_walk(pgt, &walk);
+	return age.young;
+}
