@@ -25,6 +25,8 @@
 /* Seconds; beyond them the program is stuck in the kernel. */
 #define PROGRAM_LIMIT 10
 #define STUCK_LIMIT 60
+/* What was gathered is written so often: the machine may end under it. */
+#define RESULTS_EVERY 120
 
 static struct {
 	struct program program;
@@ -284,20 +286,37 @@ static void try_program(struct program *p, bool is_new)
 		shorten(p, first);
 }
 
-/* The end */
+/* What is left behind */
+
+/* A file that replaces the older one of its name by close_result(), whole. */
+static FILE *open_result(const char *name)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "%s/%s.new", folder, name);
+	return fopen(path, "w");
+}
+
+static void close_result(FILE *file, const char *name)
+{
+	char from[300], to[300];
+
+	fclose(file);
+	snprintf(from, sizeof(from), "%s/%s.new", folder, name);
+	snprintf(to, sizeof(to), "%s/%s", folder, name);
+	rename(from, to);
+}
 
 /* Programs that together cover all that was covered, those first that cover most. */
 static void write_corpus(void)
 {
 	static struct set covered;
 	unsigned int i, j, best, most, nr = 0;
-	char name[300];
-	FILE *file;
+	FILE *file = open_result("corpus");
 
-	snprintf(name, sizeof(name), "%s/corpus", folder);
-	file = fopen(name, "w");
 	if (!file)
 		return;
+	memset(&covered, 0, sizeof(covered));
 	for (;;) {
 		most = 0;
 		for (i = 0; i < nr_kept; i++) {
@@ -317,23 +336,29 @@ static void write_corpus(void)
 		program_print(&kept[best].program, file);
 		nr++;
 	}
-	fclose(file);
-	printf("%u programs cover %u blocks: %s\n", nr, covered.nr, name);
+	close_result(file, "corpus");
+	printf("%u programs cover %u blocks: %s/corpus\n", nr, covered.nr, folder);
 }
 
 static void write_blocks(void)
 {
-	char name[300];
+	FILE *file = open_result("blocks");
 	uint32_t i;
-	FILE *file;
 
-	snprintf(name, sizeof(name), "%s/blocks", folder);
-	file = fopen(name, "w");
-	for (i = 0; file && i < SET_BITS; i++)
+	if (!file)
+		return;
+	for (i = 0; i < SET_BITS; i++)
 		if (set_has(&blocks, i))
 			fprintf(file, "%x\n", i);
-	if (file)
-		fclose(file);
+	close_result(file, "blocks");
+}
+
+static void write_results(void)
+{
+	if (!have_kcov)
+		return;
+	write_corpus();
+	write_blocks();
 }
 
 static void progress(uint64_t seconds)
@@ -351,13 +376,17 @@ static const struct program *any_kept(uint64_t *rnd)
 static void fuzz(uint64_t seconds, uint64_t rnd)
 {
 	const uint64_t began = milliseconds();
-	uint64_t told = 0, passed;
+	uint64_t told = 0, written = 0, passed;
 	struct program p;
 
 	while ((passed = (milliseconds() - began) / 1000) < seconds) {
 		if (passed >= told + 10) {
 			told = passed;
 			progress(passed);
+		}
+		if (passed >= written + RESULTS_EVERY) {
+			written = passed;
+			write_results();
 		}
 		if (!nr_kept || !(next_random(&rnd) >> 32 & 15)) {
 			program_random(&p, &rnd);
@@ -448,10 +477,8 @@ int main(int argc, char **argv)
 		run_file(argv[i], times);
 	progress(0);
 	fuzz(seconds, seed * 0x9e3779b97f4a7c15 + 1);
-	if (have_kcov && seconds) {
-		write_corpus();
-		write_blocks();
-	}
+	if (seconds)
+		write_results();
 	printf("nothing found\n");
 	return 0;
 }

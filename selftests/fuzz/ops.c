@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "failnth.h"
+#include "x86.h"
 
 #define ALL_OBJECTS (1 + NR_VMS + NR_VCPUS)
 
@@ -429,6 +430,21 @@ static long do_guest(struct thread *t, const uint64_t *a)
 	return 0;
 }
 
+/*
+ * QEMU loses the lab's CPU, with KVM as well, at a #VMEXIT while the guest has set
+ * EFER.LME with neither paging nor CR4.PAE: such a vCPU gets CR4.PAE.
+ */
+static void spare_emulator(int vcpu)
+{
+	struct kvm_sregs sregs;
+
+	if (ioctl(vcpu, KVM_GET_SREGS, &sregs) || !(sregs.efer & EFER_LME) ||
+	    sregs.cr0 & CR0_PG || sregs.cr4 & CR4_PAE)
+		return;
+	sregs.cr4 |= CR4_PAE;
+	ioctl(vcpu, KVM_SET_SREGS, &sregs);
+}
+
 /* Some milliseconds each, then a signal; exits are answered with the seed's bytes. */
 static long do_run(struct thread *t, const uint64_t *a)
 {
@@ -447,6 +463,7 @@ static long do_run(struct thread *t, const uint64_t *a)
 		return ret;
 	timer_settime(timer, 0, &soon, NULL);
 	while (times--) {
+		spare_emulator(vcpu(t, a[0]));
 		ret = kioctl(vcpu(t, a[0]), KVM_RUN, 0ul);
 		if (ret && ret != -EINTR && ret != -EFAULT && ret != -EAGAIN)
 			break;
