@@ -23,6 +23,7 @@ static const struct bench_group *const groups[] = {
 	&bench_mmu,
 	&bench_exits,
 	&bench_fork,
+	&bench_rmaps,
 };
 
 /* The results of a benchmark: those of its first figure, size by size, &c. */
@@ -337,7 +338,7 @@ const struct command command_bench = {
 	.name = "bench",
 	.summary = "measure both devices, and compare them",
 	.help =
-"Usage: xvm bench [OPTION]... [memslots] [mmu] [exits]\n"
+"Usage: xvm bench [OPTION]... [memslots] [mmu] [exits] [fork] [rmaps]\n"
 "\n"
 "Measure " KVM_DEVICE_PATH " and " XVM_DEVICE_PATH
 " in turn, round by round, and print a table of\n"

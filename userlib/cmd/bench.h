@@ -75,6 +75,7 @@ extern const struct bench_group bench_memslots;
 extern const struct bench_group bench_mmu;
 extern const struct bench_group bench_exits;
 extern const struct bench_group bench_fork;
+extern const struct bench_group bench_rmaps;
 
 #define BENCH_DEVICES_MAX 2
 #define BENCH_ROUNDS_MAX 99
@@ -151,6 +152,10 @@ int bench_open(struct guest *guest, const char *device, const char *code,
 	       const char *code_end);
 /* Another piece, executed from its start at the next run. */
 int bench_load(struct guest *guest, const char *code, const char *code_end);
+/* Past what the guest's own page tables reach at first: have them reach it, by 2M. */
+#define BENCH_LARGE_GPA (4ull << 30)
+#define BENCH_LARGE_SIZE (4ull << 30)
+void bench_map_large(struct guest *guest);
 int bench_arguments(struct guest *guest, struct bench_args args);
 /* Run to the next exit to user space, which must be this one. */
 int bench_run_to(struct guest *guest, uint32_t reason);

@@ -95,6 +95,28 @@ int bench_open(struct guest *guest, const char *device, const char *code,
 	return bench_fail("enter long mode", ret);
 }
 
+#define TABLE_SIZE 4096ull
+#define TABLE_ENTRIES 512ull
+#define PTE_PRESENT_WRITE 0x3ull
+#define PTE_HUGE 0x80ull
+/* Free guest memory, behind the code. */
+#define MORE_TABLES 0x20000ull
+
+void bench_map_large(struct guest *guest)
+{
+	uint64_t *pdpt =
+		(void *)((char *)guest->memory + GUEST_TABLES + TABLE_SIZE);
+	uint64_t *tables = (void *)((char *)guest->memory + MORE_TABLES);
+	uint64_t i, first = BENCH_LARGE_GPA >> 30, nr = BENCH_LARGE_SIZE >> 30;
+
+	for (i = 0; i < nr; i++)
+		pdpt[first + i] = (MORE_TABLES + i * TABLE_SIZE) |
+				  PTE_PRESENT_WRITE;
+	for (i = 0; i < nr * TABLE_ENTRIES; i++)
+		tables[i] = (BENCH_LARGE_GPA + i * HUGE_PAGE) | PTE_HUGE |
+			    PTE_PRESENT_WRITE;
+}
+
 int bench_load(struct guest *guest, const char *code, const char *code_end)
 {
 	struct kvm_regs regs;

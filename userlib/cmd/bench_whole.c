@@ -10,32 +10,9 @@
 #include "cmd.h"
 
 #define LARGE_SLOT 1
-/* Past what the guest's own page tables reach at first. */
-#define LARGE_GPA (4ull << 30)
-#define LARGE_MIB_MAX 4096ull
+#define LARGE_MIB_MAX (BENCH_LARGE_SIZE >> 20)
 
 #define TABLE_SIZE 4096ull
-#define TABLE_ENTRIES 512ull
-#define PTE_PRESENT_WRITE 0x3ull
-#define PTE_HUGE 0x80ull
-/* Free guest memory, behind the code. */
-#define MORE_TABLES 0x20000ull
-
-/* Map the guest's addresses from 4 GiB to 8 GiB to themselves. */
-static void map_large(struct guest *guest)
-{
-	uint64_t *pdpt =
-		(void *)((char *)guest->memory + GUEST_TABLES + TABLE_SIZE);
-	uint64_t *tables = (void *)((char *)guest->memory + MORE_TABLES);
-	uint64_t i, first = LARGE_GPA >> 30, nr = LARGE_MIB_MAX >> 10;
-
-	for (i = 0; i < nr; i++)
-		pdpt[first + i] = (MORE_TABLES + i * TABLE_SIZE) |
-				  PTE_PRESENT_WRITE;
-	for (i = 0; i < nr * TABLE_ENTRIES; i++)
-		tables[i] = (LARGE_GPA + i * HUGE_PAGE_SIZE) | PTE_HUGE |
-			    PTE_PRESENT_WRITE;
-}
 
 /* As much as is asked for, or two thirds of what is free: a power of two. */
 static uint64_t affordable(uint64_t mib)
@@ -78,7 +55,7 @@ static int sample_large(struct guest *guest, char *memory, uint64_t mib,
 			struct bench_sample *samples)
 {
 	struct bench_args args = {
-		.rdi = LARGE_GPA,
+		.rdi = BENCH_LARGE_GPA,
 		.rsi = (mib << 20) / PAGE_SIZE,
 		.rdx = PAGE_SIZE,
 		.rcx = mib << 20,
@@ -87,8 +64,8 @@ static int sample_large(struct guest *guest, char *memory, uint64_t mib,
 	uint64_t before;
 	int ret;
 
-	map_large(guest);
-	ret = xvm_set_memory(guest->vm, LARGE_SLOT, LARGE_GPA, mib << 20,
+	bench_map_large(guest);
+	ret = xvm_set_memory(guest->vm, LARGE_SLOT, BENCH_LARGE_GPA, mib << 20,
 			     memory, 0);
 	if (ret)
 		return bench_fail("set a large slot", ret);
