@@ -33,6 +33,7 @@ extern const struct command command_unload;
 extern const struct command command_run;
 extern const struct command command_top;
 extern const struct command command_map;
+extern const struct command command_rmaps;
 extern const struct command command_verify;
 extern const struct command command_bench;
 

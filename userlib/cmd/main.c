@@ -11,7 +11,8 @@
 
 static const struct command *const commands[] = {
 	&command_info, &command_load, &command_unload, &command_run,
-	&command_top,  &command_map,  &command_verify, &command_bench,
+	&command_top,  &command_map,  &command_rmaps,  &command_verify,
+	&command_bench,
 };
 
 int usage_error(const struct command *command)

@@ -245,7 +245,7 @@ static int show(const char *name, unsigned int width, bool json)
 	struct observed vm;
 	int ret;
 
-	ret = observed_find(name, &vm);
+	ret = observed_find("xvm", name, &vm);
 	if (!ret)
 		ret = read_part(&vm, "slots", &map, read_slots);
 	if (!ret)

@@ -71,12 +71,12 @@ static bool named(const struct observed *vm, const char *name)
 	return !strcmp(vm->name, name) || (end != name && !*end && pid == vm->pid);
 }
 
-int observed_find(const char *name, struct observed *vm)
+int observed_find(const char *device, const char *name, struct observed *vm)
 {
 	struct observed *list;
 	int i, nr, found = 0;
 
-	nr = observed_list("xvm", &list);
+	nr = observed_list(device, &list);
 	if (nr < 0)
 		return nr;
 	for (i = 0; i < nr; i++) {
@@ -91,7 +91,7 @@ int observed_find(const char *name, struct observed *vm)
 	if (found)
 		warnx("%s has %d VMs: say which, as PID-FD", name, found);
 	else
-		warnx("no VM %s on /dev/xvm", name);
+		warnx("no VM %s on /dev/%s", name, device);
 	return -ESRCH;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* VMs of other processes, as debugfs shows them: for `top`, `map` and `verify`. */
+/* VMs of other processes, as debugfs shows them: for `top`, `map`, `rmaps` and `verify`. */
 #ifndef XVM_CMD_OBSERVED_H
 #define XVM_CMD_OBSERVED_H
 
@@ -22,8 +22,8 @@ struct observed {
  */
 int observed_list(const char *device, struct observed **list);
 
-/* The VM of /dev/xvm that PID-FD names, or the only one of PID. 0, or -errno after a message. */
-int observed_find(const char *name, struct observed *vm);
+/* The VM of a device that PID-FD names, or the only one of PID. 0, or -errno after a message. */
+int observed_find(const char *device, const char *name, struct observed *vm);
 
 /* One of its files, opened for reading; NULL and errno if it can't be. */
 FILE *observed_open(const struct observed *vm, const char *file);

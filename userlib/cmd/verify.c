@@ -118,7 +118,7 @@ static bool verify_one(const char *name, bool json)
 	struct observed vm;
 	int ret;
 
-	if (observed_find(name, &vm))
+	if (observed_find("xvm", name, &vm))
 		return false;
 	ret = verify(&vm, json);
 	if (ret < 0)
