@@ -60,11 +60,16 @@ static int __init xvm_module_init(void)
 	err = xvm_arch_init();
 	if (err)
 		goto out_observe;
-	err = misc_register(&xvm_dev);
+	err = xvm_shadow_init();
 	if (err)
 		goto out_arch;
+	err = misc_register(&xvm_dev);
+	if (err)
+		goto out_shadow;
 	return 0;
 
+out_shadow:
+	xvm_shadow_exit();
 out_arch:
 	xvm_arch_exit();
 out_observe:
@@ -81,6 +86,7 @@ out_slots:
 static void __exit xvm_module_exit(void)
 {
 	misc_deregister(&xvm_dev);
+	xvm_shadow_exit();
 	xvm_arch_exit();
 	xvm_observe_exit();
 	xvm_tlb_exit();

@@ -311,6 +311,8 @@ void xvm_tlb_exit(void);
  * shadow/: instead of the nested tables, where xvm_npt is off.  A vCPU's part is
  * called with its mutex held.
  */
+int xvm_shadow_init(void);	/* once per module */
+void xvm_shadow_exit(void);
 int xvm_shadow_create(struct xvm *xvm);
 void xvm_shadow_destroy(struct xvm *xvm);
 int xvm_shadow_vcpu_create(struct xvm_vcpu *vcpu);

@@ -249,28 +249,35 @@ void shadow_put_root(struct xvm *xvm, struct shadow_page *sp)
 	shadow_flush_due(xvm);
 }
 
-void shadow_reclaim(struct xvm *xvm, unsigned int room)
+unsigned int shadow_zap_oldest(struct xvm *xvm, unsigned int nr)
 {
-	struct xvm_shadow *shadow = xvm->mmu.shadow;
-	unsigned long limit = READ_ONCE(xvm->arch.nr_mmu_pages);
 	struct shadow_page *sp, *next;
 	unsigned int zapped = 0;
 
-	if (!limit)
-		limit = max_t(unsigned long, MIN_PAGES,
-			      READ_ONCE(xvm->memslots.nr_pages) * PAGES_PERMILLE / 1000);
-	/* Roots in use stay: what the limit says is for all others. */
-	limit += xvm_nr_vcpus(xvm);
-	if (shadow->nr_pages + room <= limit)
-		return;
-	list_for_each_entry_safe(sp, next, &shadow->pages, link) {
-		if (shadow->nr_pages + room <= limit || zapped == SHADOW_BATCH)
+	list_for_each_entry_safe(sp, next, &xvm->mmu.shadow->pages, link) {
+		if (zapped == nr)
 			break;
 		if (sp->roots)
 			continue;
 		shadow_zap(xvm, sp);
 		zapped++;
 	}
+	return zapped;
+}
+
+void shadow_reclaim(struct xvm *xvm, unsigned int room)
+{
+	unsigned long limit = READ_ONCE(xvm->arch.nr_mmu_pages);
+	unsigned long wanted = xvm->mmu.shadow->nr_pages + room;
+
+	if (!limit)
+		limit = max_t(unsigned long, MIN_PAGES,
+			      READ_ONCE(xvm->memslots.nr_pages) * PAGES_PERMILLE / 1000);
+	/* Roots in use stay: what the limit says is for all others. */
+	limit += xvm_nr_vcpus(xvm);
+	if (wanted <= limit)
+		return;
+	shadow_zap_oldest(xvm, min_t(unsigned long, wanted - limit, SHADOW_BATCH));
 	shadow_flush(xvm);
 }
 

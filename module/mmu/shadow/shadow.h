@@ -79,6 +79,8 @@ struct shadow_page {
 
 /* A VM's. */
 struct xvm_shadow {
+	struct xvm *xvm;
+	struct list_head vms_link;	/* shrink.c */
 	struct xvm_rmaps rmaps;
 	struct list_head pages;
 	struct list_head unsync;
@@ -144,6 +146,8 @@ void shadow_put_root(struct xvm *xvm, struct shadow_page *sp);
 void shadow_count_rmaps(struct xvm *xvm);
 /* Make room below the limit: zap the oldest, but not more at a time than a batch. */
 void shadow_reclaim(struct xvm *xvm, unsigned int room);
+/* How many there were of those that are no vCPU's root, up to nr.  Makes a flush due. */
+unsigned int shadow_zap_oldest(struct xvm *xvm, unsigned int nr);
 /* -ENOMEM: the stock is too small; -EAGAIN: the child is gone. */
 int shadow_link(struct xvm_vcpu *vcpu, u64 *entry, struct shadow_page *child);
 /* Empty an entry, whatever it holds.  True: something; a flush is due then. */
@@ -220,6 +224,10 @@ void shadow_limit_aliases(struct xvm *xvm, unsigned int level, u64 gfn);
 
 /* prefetch.c: around entry at of a page that has just got one */
 void shadow_prefetch(struct xvm_vcpu *vcpu, struct shadow_page *sp, unsigned int at);
+
+/* shrink.c: the VMs whose pages may be reclaimed; they are, from the one call to the other */
+void shadow_shrink_add(struct xvm_shadow *shadow);
+void shadow_shrink_remove(struct xvm_shadow *shadow);
 
 /* role.c */
 union shadow_role shadow_role(const struct xvm_gpt_role *gpt, unsigned int level, u32 access);
