@@ -6,144 +6,27 @@
  */
 #include <string.h>
 
-#include "idt.h"
+#include "probe.h"
 #include "stats.h"
 #include "test.h"
 #include "x86.h"
 
 DEVICE_FIXTURE(shadow);
 
-#define CR4_SMEP (1ul << 20)
-#define CR4_SMAP (1ul << 21)
-#define CR4_PKE (1ul << 22)
-#define RFLAGS_AC (1ul << 18)
-#define RFLAGS_IOPL3 0x3000ul
-
-#define PF_P 1
-#define PF_W 2
-#define PF_U 4
-#define PF_RSVD 8
-#define PF_FETCH 16
-
-/* Guest memory: a table for the 2 MiB at VA, pages that it can map. */
-#define TABLE 0xc000
-#define TABLE_2 0xd000
+/* Memory of the guest's: a table for the 2 MiB at VA, pages that it can map. */
+#define TABLE PROBE_TABLE
+#define TABLE_2 PROBE_TABLE_2
 #define VA 0x200000ul
-#define PAGE_A GUEST_FREE
-#define PAGE_B (GUEST_FREE + GUEST_PAGE)
-#define PD0 (GUEST_TABLES + 2 * GUEST_PAGE)
+#define PAGE_A PROBE_PAGE_A
+#define PAGE_B PROBE_PAGE_B
+#define PD0 PROBE_PD
 #define NO_MEMORY 0x40000000ul
-
-/* What the guest does in one run: up to two edits, a flush, an access. */
-enum flush { FLUSH_NONE, FLUSH_INVLPG, FLUSH_CR3 };
-enum access { ACCESS_NONE, ACCESS_READ, ACCESS_WRITE, ACCESS_FETCH };
-
-/*
- * rdi, rsi: where to write r8, r9, if not 0; r10: flush, of the page rbx; eax:
- * access to rbx, which reads or writes rcx.  Ends with OUT, as a fault does.  CR3
- * is in rdx: an emulated CPU lets a guest read what it should not see.
- */
-GUEST_ASM(probe, 64,
-	  "test %rdi, %rdi\n jz 1f\n mov %r8, (%rdi)\n"
-	  "1: test %rsi, %rsi\n jz 2f\n mov %r9, (%rsi)\n"
-	  "2: cmp $1, %r10d\n jne 3f\n invlpg (%rbx)\n"
-	  "3: cmp $2, %r10d\n jne 4f\n mov %rdx, %cr3\n"
-	  "4: cmp $1, %eax\n jne 5f\n mov (%rbx), %rcx\n"
-	  "5: cmp $2, %eax\n jne 6f\n mov %rcx, (%rbx)\n"
-	  "6: cmp $3, %eax\n jne 7f\n call *%rbx\n"
-	  "7: out %al, $0x10\n");
-/* Its OUT is its last two bytes. */
-#define PROBE_END (GUEST_CODE + (probe_end - probe) - 2)
-
-struct run {
-	uint64_t at[2], value[2]; /* edits */
-	enum flush flush;
-	enum access access;
-	uint64_t va, data; /* data: what is written, or was read */
-	bool user;
-	bool ac;
-	/* What came of it. */
-	bool faulted;
-	uint64_t error, cr2;
-	int exit;
-};
-
-/* The guest's kernel lives below 2M, in a page of its own; user mode sees that elsewhere. */
-#define USER_BASE 0x1000000ul
-
-static void start(struct guest *g, int dev)
-{
-	uint64_t *pd;
-
-	guest_start64(g, dev, probe, probe_end);
-	guest_set_idt(g, &g->cpu);
-	pd = (uint64_t *)(g->mem + PD0);
-	pd[0] = PTE_P | PTE_W | PTE_PS;
-	pd[USER_BASE >> 21] = PTE_P | PTE_W | PTE_PS | PTE_U;
-	memset(g->mem + PAGE_A, 0xc3, 2 * GUEST_PAGE); /* RET */
-}
-
-static void prepare(struct guest *g, struct vcpu *v, const struct run *r)
-{
-	uint64_t base = r->user ? USER_BASE : 0;
-	const struct kvm_regs regs = {
-		.rip = base + GUEST_CODE,
-		.rsp = base + IDT_USER_STACK,
-		.rflags = 2 | RFLAGS_IOPL3 | (r->ac ? RFLAGS_AC : 0),
-		.rdi = r->at[0], .rsi = r->at[1],
-		.r8 = r->value[0], .r9 = r->value[1],
-		.r10 = r->flush, .rax = r->access, .rdx = GUEST_TABLES,
-		.rbx = r->va, .rcx = r->data,
-	};
-	struct kvm_sregs s;
-
-	vcpu_get_sregs(v, &s);
-	s.cs.selector = r->user ? GUEST_USER_CS : GUEST_CS64;
-	s.ss.selector = r->user ? GUEST_USER_DS : GUEST_DS;
-	s.cs.dpl = r->user ? 3 : 0;
-	s.ss.dpl = r->user ? 3 : 0;
-	vcpu_set_sregs(v, &s);
-	vcpu_set_regs(v, &regs);
-	memset(guest_record(g), 0, sizeof(struct idt_record));
-	guest_record(g)->resume = base + PROBE_END;
-}
-
-static void go(struct guest *g, struct vcpu *v, struct run *r)
-{
-	const struct idt_record *record = guest_record(g);
-	struct kvm_regs regs;
-
-	prepare(g, v, r);
-	r->exit = vcpu_run(v);
-	vcpu_get_regs(v, &regs);
-	r->data = regs.rcx;
-	r->faulted = record->count == 1 && record->vector == 14;
-	r->error = record->error;
-	r->cr2 = record->cr2;
-}
-
-/* Nothing but an access. */
-static struct run try(struct guest *g, enum access access, uint64_t va)
-{
-	struct run r = { .access = access, .va = va, .data = 0x1122 };
-
-	go(g, &g->cpu, &r);
-	return r;
-}
-
-static uint64_t first_word(struct guest *g, uint64_t gpa)
-{
-	uint64_t word;
-
-	memcpy(&word, g->mem + gpa, sizeof(word));
-	return word;
-}
 
 /* The entries on the way to VA, and what the CPU is told. */
 struct way {
 	uint64_t pde, pte;
 	bool wp, smep, smap, ac, user;
-	enum access access;
+	enum probe_access access;
 };
 
 /* APM vol. 2, 5.6: the error code of the fault, or -1. */
@@ -217,7 +100,7 @@ static void set_controls(struct vcpu *v, const struct way *w)
 static void check_bits(struct __test_metadata *_metadata, struct guest *g,
 		       const struct way *w, bool faulted)
 {
-	uint64_t pde = first_word(g, PD0 + 8), pte = first_word(g, TABLE);
+	uint64_t pde = probe_word(g, PD0 + 8), pte = probe_word(g, TABLE);
 
 	if (faulted)
 		return;
@@ -234,16 +117,16 @@ TEST_F_TIMEOUT(shadow, permissions, 120)
 	uint64_t seed = 1;
 	int i;
 
-	start(g, self->dev);
+	probe_start(g, self->dev);
 	for (i = 0; i < 1500; i++) {
 		struct way w = pick_way(&seed, smep, smap);
-		struct run edit = {
+		struct probe edit = {
 			.at = { PD0 + 8, TABLE },
 			.value = { w.pde, w.pte },
 			.flush = pick_bit(&seed) ? FLUSH_CR3 : FLUSH_INVLPG,
 			.va = VA,
 		};
-		struct run r = {
+		struct probe r = {
 			.access = w.access, .va = VA, .user = w.user, .ac = w.ac,
 			.data = 0xc3c3c3c3c3c3c3c3,
 		};
@@ -251,12 +134,12 @@ TEST_F_TIMEOUT(shadow, permissions, 120)
 		bool faults = error >= 0;
 
 		set_controls(&g->cpu, &(struct way){ .wp = true });
-		go(g, &g->cpu, &edit);
+		probe_run(g, &edit);
 		ASSERT_EQ(KVM_EXIT_IO, edit.exit);
 		ASSERT_EQ(0, guest_record(g)->count);
 
 		set_controls(&g->cpu, &w);
-		go(g, &g->cpu, &r);
+		probe_run(g, &r);
 		if (r.exit != KVM_EXIT_IO || r.faulted != faults ||
 		    (r.faulted && r.error != error))
 			TH_LOG("%d: pde %#lx pte %#lx wp %d smep %d smap %d ac %d user %d op %d",
@@ -278,24 +161,24 @@ TEST_F(shadow, remap)
 	struct guest *g = &self->g;
 	int i;
 
-	start(g, self->dev);
+	probe_start(g, self->dev);
 	guest_split(g, VA, TABLE);
 	memset(g->mem + PAGE_A, 0xaa, GUEST_PAGE);
 	memset(g->mem + PAGE_B, 0xbb, GUEST_PAGE);
 	for (i = 0; i < 200; i++) {
 		static const uint64_t ptes[] = { PAGE_A | PTE_P | PTE_W, PAGE_B | PTE_P, 0 };
 		uint64_t pte = ptes[i % 3];
-		struct run r = {
+		struct probe r = {
 			.at = { TABLE }, .value = { pte },
 			.flush = i / 3 % 2 ? FLUSH_CR3 : FLUSH_INVLPG,
 			.access = ACCESS_READ, .va = VA,
 		};
 
-		go(g, &g->cpu, &r);
+		probe_run(g, &r);
 		ASSERT_EQ(KVM_EXIT_IO, r.exit);
 		ASSERT_EQ(!pte, r.faulted);
 		if (pte)
-			ASSERT_EQ(first_word(g, pte & ~0xffful), r.data);
+			ASSERT_EQ(probe_word(g, pte & ~0xffful), r.data);
 	}
 }
 
@@ -305,34 +188,34 @@ TEST_F(shadow, new_entries_without_a_flush)
 	struct guest *g = &self->g;
 	uint64_t i;
 
-	start(g, self->dev);
+	probe_start(g, self->dev);
 	guest_split(g, VA, TABLE);
 	memset(g->mem + TABLE, 0, GUEST_PAGE);
 	for (i = 0; i < 64; i++) {
-		struct run r = {
+		struct probe r = {
 			.at = { TABLE + 8 * i },
 			.value = { (GUEST_FREE + i * GUEST_PAGE) | PTE_P | PTE_W },
 			.access = ACCESS_WRITE, .va = VA + i * GUEST_PAGE,
 			.data = 0x5000 + i,
 		};
 
-		EXPECT_TRUE(try(g, ACCESS_READ, r.va).faulted);
-		go(g, &g->cpu, &r);
+		EXPECT_TRUE(probe_try(g, ACCESS_READ, r.va).faulted);
+		probe_run(g, &r);
 		ASSERT_EQ(KVM_EXIT_IO, r.exit);
 		ASSERT_FALSE(r.faulted);
-		ASSERT_EQ(0x5000 + i, first_word(g, GUEST_FREE + i * GUEST_PAGE));
+		ASSERT_EQ(0x5000 + i, probe_word(g, GUEST_FREE + i * GUEST_PAGE));
 	}
 	/* A new table, at once. */
 	memcpy(g->mem + TABLE_2, g->mem + TABLE, GUEST_PAGE);
 	for (i = 0; i < 2; i++) {
-		struct run r = {
+		struct probe r = {
 			.at = { PD0 + 8 * 5 }, .value = { TABLE_2 | PTE_P | PTE_W },
 			.access = ACCESS_READ, .va = 5 * VA,
 		};
 
 		((uint64_t *)(g->mem + PD0))[5] = 0;
 		r.flush = FLUSH_CR3;
-		go(g, &g->cpu, &r);
+		probe_run(g, &r);
 		ASSERT_FALSE(r.faulted);
 		ASSERT_EQ(0x5000, r.data);
 	}
@@ -344,19 +227,19 @@ TEST_F(shadow, accessed_and_dirty_again)
 	struct guest *g = &self->g;
 	int i;
 
-	start(g, self->dev);
+	probe_start(g, self->dev);
 	guest_split(g, VA, TABLE);
 	for (i = 0; i < 10; i++) {
-		struct run r = {
+		struct probe r = {
 			.at = { TABLE }, .value = { PAGE_A | PTE_P | PTE_W },
 			.flush = i % 2 ? FLUSH_CR3 : FLUSH_INVLPG,
 			.access = ACCESS_READ, .va = VA,
 		};
 
-		go(g, &g->cpu, &r);
-		EXPECT_EQ(r.value[0] | PTE_A, first_word(g, TABLE));
-		EXPECT_FALSE(try(g, ACCESS_WRITE, VA).faulted);
-		EXPECT_EQ(r.value[0] | PTE_A | PTE_D, first_word(g, TABLE));
+		probe_run(g, &r);
+		EXPECT_EQ(r.value[0] | PTE_A, probe_word(g, TABLE));
+		EXPECT_FALSE(probe_try(g, ACCESS_WRITE, VA).faulted);
+		EXPECT_EQ(r.value[0] | PTE_A | PTE_D, probe_word(g, TABLE));
 	}
 }
 
@@ -366,25 +249,25 @@ TEST_F(shadow, large_pages)
 	struct guest *g = &self->g;
 	uint64_t i;
 
-	start(g, self->dev);
+	probe_start(g, self->dev);
 	guest_split(g, 0, TABLE); /* only the table is wanted: of 0 to 2M */
 	((uint64_t *)(g->mem + PD0))[0] = PTE_P | PTE_W | PTE_PS;
 	memset(g->mem + PAGE_A, 0xaa, GUEST_PAGE);
 	for (i = 0; i < 8; i++) {
 		/* At 2M: the first 2M by a large page, or by small ones, with A and B swapped. */
 		uint64_t large = PTE_P | PTE_W | PTE_PS, small = TABLE | PTE_P | PTE_W;
-		struct run r = {
+		struct probe r = {
 			.at = { PD0 + 8 * 9, TABLE + PAGE_A / 512 },
 			.value = { i % 2 ? small : large, PAGE_B | PTE_P | PTE_W },
 			.flush = FLUSH_CR3,
 			.access = ACCESS_READ, .va = 9 * VA + PAGE_A,
 		};
 
-		go(g, &g->cpu, &r);
+		probe_run(g, &r);
 		ASSERT_FALSE(r.faulted);
-		ASSERT_EQ(first_word(g, i % 2 ? PAGE_B : PAGE_A), r.data);
-		ASSERT_FALSE(try(g, ACCESS_WRITE, 9 * VA + PAGE_B + 8).faulted);
-		ASSERT_TRUE(first_word(g, PD0 + 8 * 9) & (i % 2 ? PTE_A : PTE_D));
+		ASSERT_EQ(probe_word(g, i % 2 ? PAGE_B : PAGE_A), r.data);
+		ASSERT_FALSE(probe_try(g, ACCESS_WRITE, 9 * VA + PAGE_B + 8).faulted);
+		ASSERT_TRUE(probe_word(g, PD0 + 8 * 9) & (i % 2 ? PTE_A : PTE_D));
 	}
 }
 
@@ -396,30 +279,30 @@ TEST_F(shadow, self_map)
 	struct guest *g = &self->g;
 	int i;
 
-	start(g, self->dev);
+	probe_start(g, self->dev);
 	guest_split(g, VA, TABLE);
 	((uint64_t *)(g->mem + GUEST_TABLES))[256] = GUEST_TABLES | PTE_P | PTE_W;
 	memset(g->mem + PAGE_A, 0xaa, GUEST_PAGE);
 	memset(g->mem + PAGE_B, 0xbb, GUEST_PAGE);
 	for (i = 0; i < 20; i++) {
 		uint64_t page = i % 2 ? PAGE_A : PAGE_B;
-		struct run r = {
+		struct probe r = {
 			.at = { pte_va }, .value = { page | PTE_P | PTE_W },
 			.flush = i / 2 % 2 ? FLUSH_CR3 : FLUSH_INVLPG,
 			.access = ACCESS_READ, .va = VA,
 		};
 
-		go(g, &g->cpu, &r);
+		probe_run(g, &r);
 		ASSERT_EQ(KVM_EXIT_IO, r.exit);
 		ASSERT_FALSE(r.faulted);
-		ASSERT_EQ(first_word(g, page), r.data);
+		ASSERT_EQ(probe_word(g, page), r.data);
 		/* The tables above, too: a page directory entry by the same way. */
 		r.at[0] = 0xffff804000000000ul | (VA * 7 >> 21 << 3);
 		r.value[0] = TABLE | PTE_P | PTE_W;
 		r.va = VA * 7;
-		go(g, &g->cpu, &r);
+		probe_run(g, &r);
 		ASSERT_FALSE(r.faulted);
-		ASSERT_EQ(first_word(g, page), r.data);
+		ASSERT_EQ(probe_word(g, page), r.data);
 	}
 }
 
@@ -428,9 +311,9 @@ TEST_F(shadow, table_of_two_levels)
 {
 	struct guest *g = &self->g;
 	uint64_t *table;
-	struct run r;
+	struct probe r;
 
-	start(g, self->dev);
+	probe_start(g, self->dev);
 	/* As a page table it maps itself, whatever it maps as a directory. */
 	table = (uint64_t *)(g->mem + TABLE);
 	memset(table, 0, GUEST_PAGE);
@@ -444,20 +327,20 @@ TEST_F(shadow, table_of_two_levels)
 	memset(g->mem + PAGE_A, 0xaa, GUEST_PAGE);
 	memset(g->mem + PAGE_B, 0xbb, GUEST_PAGE);
 
-	r = try(g, ACCESS_READ, 0x40000000 + VA);
+	r = probe_try(g, ACCESS_READ, 0x40000000 + VA);
 	EXPECT_FALSE(r.faulted);
-	EXPECT_EQ(first_word(g, PAGE_A), r.data);
-	r = try(g, ACCESS_READ, 3 * VA + GUEST_PAGE);
-	EXPECT_EQ(first_word(g, TABLE_2), r.data);
+	EXPECT_EQ(probe_word(g, PAGE_A), r.data);
+	r = probe_try(g, ACCESS_READ, 3 * VA + GUEST_PAGE);
+	EXPECT_EQ(probe_word(g, TABLE_2), r.data);
 	/* Written by the mapping of itself. */
-	r = (struct run){
+	r = (struct probe){
 		.at = { 3 * VA + 16 }, .value = { PAGE_B | PTE_P | PTE_W },
 		.flush = FLUSH_INVLPG, .access = ACCESS_READ, .va = 3 * VA + 2 * GUEST_PAGE,
 	};
-	go(g, &g->cpu, &r);
+	probe_run(g, &r);
 	EXPECT_EQ(KVM_EXIT_IO, r.exit);
 	EXPECT_FALSE(r.faulted);
-	EXPECT_EQ(first_word(g, PAGE_B), r.data);
+	EXPECT_EQ(probe_word(g, PAGE_B), r.data);
 }
 
 /* Tables where there is no memory, or that say what no CPU takes. */
@@ -471,14 +354,14 @@ TEST_F(shadow, senseless_tables)
 	struct guest *g = &self->g;
 	unsigned int i;
 
-	start(g, self->dev);
+	probe_start(g, self->dev);
 	for (i = 0; i < sizeof(pdes) / sizeof(pdes[0]); i++) {
-		struct run r = {
+		struct probe r = {
 			.at = { PD0 + 8 }, .value = { pdes[i] },
 			.flush = FLUSH_CR3, .access = ACCESS_READ, .va = VA,
 		};
 
-		go(g, &g->cpu, &r);
+		probe_run(g, &r);
 		/* A walk of no memory is the device's affair, but must not hang or map. */
 		if (pdes[i] >> 30 != NO_MEMORY >> 30) {
 			ASSERT_EQ(KVM_EXIT_IO, r.exit);
@@ -494,27 +377,27 @@ TEST_F(shadow, mmio)
 {
 	struct guest *g = &self->g;
 	uint8_t *rom = mem_alloc(GUEST_PAGE);
-	struct run r;
+	struct probe r;
 
-	start(g, self->dev);
+	probe_start(g, self->dev);
 	guest_split(g, VA, TABLE);
 	memset(rom, 0x77, GUEST_PAGE);
 	guest_add_slot(g, 1, KVM_MEM_READONLY, NO_MEMORY + GUEST_PAGE, GUEST_PAGE, rom);
-	r = (struct run){
+	r = (struct probe){
 		.at = { TABLE, TABLE + 8 },
 		.value = { NO_MEMORY | PTE_P | PTE_W,
 			   (NO_MEMORY + GUEST_PAGE) | PTE_P | PTE_W },
 		.flush = FLUSH_CR3, .access = ACCESS_READ, .va = VA + GUEST_PAGE,
 	};
-	go(g, &g->cpu, &r);
+	probe_run(g, &r);
 	EXPECT_EQ(KVM_EXIT_IO, r.exit);
 	EXPECT_EQ(0x7777777777777777, r.data);
 
-	r = try(g, ACCESS_READ, VA + 8);
+	r = probe_try(g, ACCESS_READ, VA + 8);
 	EXPECT_EQ(KVM_EXIT_MMIO, r.exit);
 	EXPECT_EQ(NO_MEMORY + 8, g->cpu.run->mmio.phys_addr);
 	EXPECT_FALSE(g->cpu.run->mmio.is_write);
-	r = try(g, ACCESS_WRITE, VA + GUEST_PAGE + 16);
+	r = probe_try(g, ACCESS_WRITE, VA + GUEST_PAGE + 16);
 	EXPECT_EQ(KVM_EXIT_MMIO, r.exit);
 	EXPECT_EQ(NO_MEMORY + GUEST_PAGE + 16, g->cpu.run->mmio.phys_addr);
 	EXPECT_TRUE(g->cpu.run->mmio.is_write);
@@ -529,29 +412,29 @@ static void host_edit(struct __test_metadata *_metadata, struct guest *g, int de
 		      uint64_t pte)
 {
 	uint64_t *table;
-	struct run r;
+	struct probe r;
 
-	start(g, dev);
+	probe_start(g, dev);
 	table = guest_split(g, VA, TABLE);
 	table[0] = PAGE_A | PTE_P | PTE_W;
 	memset(g->mem + PAGE_A, 0xaa, 2 * GUEST_PAGE);
 	/* Read: present, but a write will come by once more. */
-	ASSERT_FALSE(try(g, ACCESS_READ, VA).faulted);
+	ASSERT_FALSE(probe_try(g, ACCESS_READ, VA).faulted);
 	table[0] = pte;
-	r = try(g, ACCESS_WRITE, VA);
+	r = probe_try(g, ACCESS_WRITE, VA);
 	if (pte == (PAGE_B | PTE_P | PTE_W)) {
 		EXPECT_EQ(KVM_EXIT_IO, r.exit);
-		EXPECT_EQ(0x1122, first_word(g, PAGE_B));
+		EXPECT_EQ(0x1122, probe_word(g, PAGE_B));
 	} else {
 		EXPECT_EQ(KVM_EXIT_MMIO, r.exit);
 		EXPECT_EQ(NO_MEMORY, g->cpu.run->mmio.phys_addr);
 	}
-	EXPECT_EQ(0xaaaaaaaaaaaaaaaa, first_word(g, PAGE_A));
+	EXPECT_EQ(0xaaaaaaaaaaaaaaaa, probe_word(g, PAGE_A));
 	guest_verify(g);
 	ASSERT_EQ(0, madvise(g->mem + PAGE_A, 2 * GUEST_PAGE, MADV_DONTNEED));
 	guest_verify(g);
-	r = (struct run){ .flush = FLUSH_INVLPG, .access = ACCESS_READ, .va = VA };
-	go(g, &g->cpu, &r);
+	r = (struct probe){ .flush = FLUSH_INVLPG, .access = ACCESS_READ, .va = VA };
+	probe_run(g, &r);
 	if (pte == (PAGE_B | PTE_P | PTE_W)) {
 		EXPECT_EQ(0, r.data);
 	}
@@ -583,18 +466,18 @@ TEST_F(shadow, many_aliases)
 	uint64_t *table;
 	uint64_t i;
 
-	start(g, self->dev);
+	probe_start(g, self->dev);
 	table = guest_split(g, VA, TABLE);
 	for (i = 0; i < 512; i++)
 		table[i] = PAGE_A | PTE_P | PTE_W;
 	memset(g->mem + PAGE_A, 0xaa, GUEST_PAGE);
 	for (i = 0; i < 512; i++)
-		ASSERT_FALSE(try(g, i % 2 ? ACCESS_READ : ACCESS_WRITE,
-				 VA + i * GUEST_PAGE).faulted);
+		ASSERT_FALSE(probe_try(g, i % 2 ? ACCESS_READ : ACCESS_WRITE,
+				        VA + i * GUEST_PAGE).faulted);
 	guest_verify(g);
 	ASSERT_EQ(0, madvise(g->mem + PAGE_A, GUEST_PAGE, MADV_DONTNEED));
 	for (i = 0; i < 512; i++)
-		ASSERT_EQ(0, try(g, ACCESS_READ, VA + i * GUEST_PAGE).data);
+		ASSERT_EQ(0, probe_try(g, ACCESS_READ, VA + i * GUEST_PAGE).data);
 }
 
 /* PKRU from r8, then a write and a read of rbx. */
@@ -629,7 +512,7 @@ TEST_F(shadow, protection_key_without_wp)
 	EXPECT_EQ(0, guest_record(g)->count);
 	vcpu_get_regs(&g->cpu, &regs);
 	EXPECT_EQ(0x1122, regs.r10);
-	EXPECT_EQ(0x1122, first_word(g, PAGE_A));
+	EXPECT_EQ(0x1122, probe_word(g, PAGE_A));
 
 	/* With WP the key holds. */
 	s.cr0 |= CR0_WP;
@@ -649,19 +532,19 @@ TEST_F(shadow, dirty_log_of_aliases)
 	uint64_t *table;
 	int i;
 
-	start(g, self->dev);
+	probe_start(g, self->dev);
 	table = guest_split(g, VA, TABLE);
 	for (i = 0; i < 16; i++)
 		table[i] = PAGE_A | PTE_P | PTE_W;
 	for (i = 0; i < 16; i++)
-		try(g, ACCESS_WRITE, VA + i * GUEST_PAGE);
+		probe_try(g, ACCESS_WRITE, VA + i * GUEST_PAGE);
 	guest_add_slot(g, 0, KVM_MEM_LOG_DIRTY_PAGES, 0, g->mem_size, g->mem);
 	for (i = 0; i < 16; i++) {
 		xioctl(g->vm, KVM_GET_DIRTY_LOG, &log);
-		try(g, ACCESS_READ, VA + i * GUEST_PAGE);
+		probe_try(g, ACCESS_READ, VA + i * GUEST_PAGE);
 		xioctl(g->vm, KVM_GET_DIRTY_LOG, &log);
 		EXPECT_FALSE(bitmap[PAGE_A / GUEST_PAGE / 64] >> PAGE_A / GUEST_PAGE % 64 & 1);
-		try(g, ACCESS_WRITE, VA + i * GUEST_PAGE);
+		probe_try(g, ACCESS_WRITE, VA + i * GUEST_PAGE);
 		xioctl(g->vm, KVM_GET_DIRTY_LOG, &log);
 		EXPECT_TRUE(bitmap[PAGE_A / GUEST_PAGE / 64] >> PAGE_A / GUEST_PAGE % 64 & 1);
 	}
