@@ -19,6 +19,13 @@
 #define XVM_FOLL_INTERRUPTIBLE	0
 #endif
 
+/* Kernels without it always let NUMA balancing see an access. */
+#ifdef HAVE_FOLL_HONOR_NUMA_FAULT
+#define XVM_FOLL_HONOR_NUMA_FAULT	FOLL_HONOR_NUMA_FAULT
+#else
+#define XVM_FOLL_HONOR_NUMA_FAULT	0
+#endif
+
 /* The pfn that a VM_PFNMAP or VM_IO area maps at hva; mmap_lock is held. -errno: nothing there. */
 static inline int xvm_follow_pfnmap(struct vm_area_struct *vma, unsigned long hva, u64 *pfn,
 				    bool *writable)

@@ -82,7 +82,8 @@ static int hostmap_pfnmap(unsigned long hva, bool write, struct xvm_hostmap *map
 
 int xvm_hostmap_get(unsigned long hva, bool write, struct xvm_hostmap *map)
 {
-	unsigned int flags = FOLL_HWPOISON | XVM_FOLL_INTERRUPTIBLE;
+	/* The fast lookup doesn't find what NUMA balancing wants to see used. */
+	unsigned int flags = FOLL_HWPOISON | XVM_FOLL_INTERRUPTIBLE | XVM_FOLL_HONOR_NUMA_FAULT;
 	struct page *page;
 	long ret;
 
