@@ -139,6 +139,10 @@ void bench_start(struct bench_timer *timer, int fd,
 void bench_stop(struct bench_timer *timer, struct bench_sample *sample,
 		uint64_t ops);
 
+/* By how much whole is more than part, of the same operations; 0 if it isn't. */
+void bench_beyond(struct bench_sample *sample, const struct bench_sample *whole,
+		  const struct bench_sample *part);
+
 /* A guest in long mode that executes one piece of guest/bench.S. */
 #define BENCH_MEMORY (2ull << 20)
 #define BENCH_STOP_WORD 0x8000ull

@@ -77,21 +77,7 @@ int area_time(struct area *area, const struct bench_figure *figure,
 	return ret;
 }
 
-static int area_prepare(struct area *area, bool huge)
-{
-	const struct bench_args low = { .rdi = BENCH_STOP_WORD, .rsi = 1 };
-	int ret;
-
-	if (bench_page_size(area->memory, area_size(area), huge))
-		return bench_fail("allocate the slot's memory", -errno);
-	ret = area_set(area, 0);
-	if (ret)
-		return ret;
-	/* Code and page tables of the guest are mapped after it. */
-	return bench_execute(&area->guest, low);
-}
-
-int area_open(struct area *area, const char *device, uint64_t pages, bool huge)
+int area_open_alone(struct area *area, uint64_t pages, bool huge)
 {
 	int ret;
 
@@ -99,19 +85,46 @@ int area_open(struct area *area, const char *device, uint64_t pages, bool huge)
 	area->memory = bench_allocate(area_size(area));
 	if (area->memory == MAP_FAILED)
 		return -ENOMEM;
+	ret = bench_page_size(area->memory, area_size(area), huge);
+	if (!ret)
+		return 0;
+	area_close_alone(area);
+	return bench_fail("allocate the slot's memory", ret);
+}
+
+void area_close_alone(struct area *area)
+{
+	munmap(area->memory, area_size(area));
+}
+
+static int area_prepare(struct area *area)
+{
+	const struct bench_args low = { .rdi = BENCH_STOP_WORD, .rsi = 1 };
+	int ret = area_set(area, 0);
+
+	/* Code and page tables of the guest are mapped after it. */
+	return ret ? ret : bench_execute(&area->guest, low);
+}
+
+int area_open(struct area *area, const char *device, uint64_t pages, bool huge)
+{
+	int ret = area_open_alone(area, pages, huge);
+
+	if (ret)
+		return ret;
 	ret = bench_open(&area->guest, device, guest_touch, guest_touch_end);
 	if (!ret) {
-		ret = area_prepare(area, huge);
+		ret = area_prepare(area);
 		if (!ret)
 			return 0;
 		guest_close(&area->guest);
 	}
-	munmap(area->memory, area_size(area));
+	area_close_alone(area);
 	return ret;
 }
 
 void area_close(struct area *area)
 {
 	guest_close(&area->guest);
-	munmap(area->memory, area_size(area));
+	area_close_alone(area);
 }

@@ -26,6 +26,10 @@ struct area {
 int area_open(struct area *area, const char *device, uint64_t pages, bool huge);
 void area_close(struct area *area);
 
+/* The same memory of no guest; area_populate() and area_discard() work on it. */
+int area_open_alone(struct area *area, uint64_t pages, bool huge);
+void area_close_alone(struct area *area);
+
 uint64_t area_size(const struct area *area);
 /* All of it is in the host: it was written. */
 int area_populate(struct area *area);
@@ -44,13 +48,16 @@ int area_time(struct area *area, const struct bench_figure *figure,
 
 extern const struct bench bench_area_4k;     /* bench_mmu.c */
 extern const struct bench bench_area_2m;
+extern const struct bench bench_tables_4k;   /* bench_tables.c */
+extern const struct bench bench_tables_2m;
 extern const struct bench bench_fresh;	     /* bench_fresh.c */
 extern const struct bench bench_fresh_slots;
 extern const struct bench bench_demand_1;    /* bench_demand.c */
 extern const struct bench bench_demand_2;
 extern const struct bench bench_dirty_4k;    /* bench_dirty.c */
 extern const struct bench bench_dirty_2m;
-extern const struct bench bench_aging;	     /* bench_aging.c */
+extern const struct bench bench_aging_lru;   /* bench_aging.c */
+extern const struct bench bench_aging_idle;
 extern const struct bench bench_stall_4k;    /* bench_stall.c */
 extern const struct bench bench_stall_2m;
 

@@ -77,6 +77,14 @@ void bench_stop(struct bench_timer *timer, struct bench_sample *sample,
 	xvm_stats_close(timer->stats);
 }
 
+void bench_beyond(struct bench_sample *sample, const struct bench_sample *whole,
+		  const struct bench_sample *part)
+{
+	if (whole->amount > part->amount)
+		sample->amount = whole->amount - part->amount;
+	sample->ops = whole->ops;
+}
+
 int bench_open(struct guest *guest, const char *device, const char *code,
 	       const char *code_end)
 {

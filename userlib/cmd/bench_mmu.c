@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* xvm bench mmu: guest memory mapped and unmapped, and what its tables take. */
+/* xvm bench mmu: guest memory mapped and unmapped. */
 #include "bench_area.h"
-#include "bench_whole.h"
 #include "cmd.h"
 
 #define FLUSHES "remote_tlb_flush_requests"
 #define GIB (1ull << 30)
 
-enum { MAP, TABLES, DISCARD, DELETE, NR };
+enum { MAP, DELETE, DISCARD, ALONE, SHARE, NR };
 
 static const struct bench_figure small_figures[NR] = {
 	[MAP] = { "map 4K, host has the pages", "page", "pf_fixed", BENCH_NS },
-	[TABLES] = { "tables of a GiB, 4K leaves", "GiB", NULL, BENCH_BYTES },
-	[DISCARD] = { "unmap 4K, host discards", "GiB", FLUSHES, BENCH_NS },
 	[DELETE] = { "unmap 4K, slot deleted", "GiB", FLUSHES, BENCH_NS },
+	[DISCARD] = { "unmap 4K, host discards", "GiB", FLUSHES, BENCH_NS },
+	[ALONE] = { "the same without a VM", "GiB", NULL, BENCH_NS },
+	[SHARE] = { "what the VM adds to it", "GiB", NULL, BENCH_NS },
 };
 
 static const struct bench_figure large_figures[NR] = {
 	[MAP] = { "map 2M, host has the pages", "page", "pf_fixed", BENCH_NS },
-	[TABLES] = { "tables of a GiB, 2M leaves", "GiB", NULL, BENCH_BYTES },
-	[DISCARD] = { "unmap 2M, host discards", "GiB", FLUSHES, BENCH_NS },
 	[DELETE] = { "unmap 2M, slot deleted", "GiB", FLUSHES, BENCH_NS },
+	[DISCARD] = { "unmap 2M, host discards", "GiB", FLUSHES, BENCH_NS },
+	[ALONE] = { "the same without a VM", "GiB", NULL, BENCH_NS },
+	[SHARE] = { "what the VM adds to it", "GiB", NULL, BENCH_NS },
 };
 
 /* As if the area were of 1 GiB. */
@@ -31,23 +32,18 @@ static void scale(struct bench_sample *sample, const struct area *area)
 }
 
 static int map(struct area *area, const struct bench *bench,
-	       struct bench_sample *samples)
+	       struct bench_sample *sample)
 {
 	uint64_t page = bench->data ? AREA_HUGE : AREA_PAGE;
-	uint64_t before, after;
 	struct bench_timer timer;
 	int ret;
 
 	ret = area_populate(area);
 	if (ret)
 		return ret;
-	before = kernel_memory() + own_tables(area->guest.vm);
 	bench_start(&timer, area->guest.vcpu, &bench->figures[MAP]);
 	ret = area_touch(area, page / AREA_PAGE);
-	bench_stop(&timer, &samples[MAP], area_size(area) / page);
-	after = kernel_memory() + own_tables(area->guest.vm);
-	samples[TABLES].amount = after > before ? after - before : 0;
-	scale(&samples[TABLES], area);
+	bench_stop(&timer, sample, area_size(area) / page);
 	return ret;
 }
 
@@ -70,6 +66,23 @@ static int unmap(struct area *area, const struct bench *bench,
 	return ret;
 }
 
+static int discard_alone(const struct bench *bench, uint64_t pages,
+			 struct bench_sample *sample)
+{
+	struct area area;
+	int ret = area_open_alone(&area, pages, bench->data);
+
+	if (ret)
+		return ret;
+	ret = area_populate(&area);
+	if (!ret)
+		ret = area_time(&area, &bench->figures[ALONE], sample, 1,
+				area_discard);
+	scale(sample, &area);
+	area_close_alone(&area);
+	return ret;
+}
+
 static int sample_area(const struct bench *bench, const char *device,
 		       uint64_t pages, struct bench_sample *samples)
 {
@@ -79,10 +92,13 @@ static int sample_area(const struct bench *bench, const char *device,
 	ret = area_open(&area, device, pages, bench->data);
 	if (ret)
 		return ret;
-	ret = map(&area, bench, samples);
+	ret = map(&area, bench, &samples[MAP]);
 	if (!ret)
 		ret = unmap(&area, bench, samples);
 	area_close(&area);
+	if (!ret)
+		ret = discard_alone(bench, pages, &samples[ALONE]);
+	bench_beyond(&samples[SHARE], &samples[DISCARD], &samples[ALONE]);
 	return ret;
 }
 
@@ -95,10 +111,10 @@ const struct bench bench_area_2m =
 		      sample_area, .data = large_figures);
 
 static const struct bench *const benches[] = {
-	&bench_area_4k,	    &bench_area_2m,  &bench_fresh,
-	&bench_fresh_slots, &bench_demand_1, &bench_demand_2,
-	&bench_dirty_4k,    &bench_dirty_2m, &bench_aging,
-	&bench_stall_4k,    &bench_stall_2m,
+	&bench_area_4k,	   &bench_area_2m,     &bench_tables_4k, &bench_tables_2m,
+	&bench_fresh,	   &bench_fresh_slots, &bench_demand_1,	 &bench_demand_2,
+	&bench_dirty_4k,   &bench_dirty_2m,    &bench_aging_lru,
+	&bench_aging_idle, &bench_stall_4k,    &bench_stall_2m,
 };
 
 const struct bench_group bench_mmu = { "mmu", benches, ARRAY_SIZE(benches) };
