@@ -135,7 +135,8 @@ TEST_F(dirty_ring, mapping)
 	EXPECT_EQ(EINVAL, errno);
 	EXPECT_EQ(MAP_FAILED,
 		  map_ring(&self->g, PROT_READ | PROT_EXEC, MAP_SHARED));
-	EXPECT_EQ(EINVAL, errno);
+	/* Newer kernels take no descriptor like a vCPU's for code, before they ask it. */
+	EXPECT_TRUE(errno == EINVAL || errno == EPERM);
 	EXPECT_NE(MAP_FAILED, map_ring(&self->g, PROT_READ, MAP_SHARED));
 }
 
