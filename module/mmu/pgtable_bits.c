@@ -213,6 +213,31 @@ static enum xvm_walk_answer age_visit(struct xvm_walk *walk, u64 *pte, u64 val, 
 	return age->young && !age->clear ? XVM_WALK_STOP : XVM_WALK_SKIP;
 }
 
+/* Most often the host asks about a single page: straight down to its leaf. */
+static bool age_page(struct xvm_pgtable *pgt, u64 gfn, bool clear)
+{
+	unsigned int level = pgt->levels;
+	u64 *table = pgt->root;
+
+	for (;;) {
+		u64 *pte = &table[xvm_pgt_index(gfn, level)];
+		u64 val = READ_ONCE(*pte);
+
+		if (!(val & XVM_PTE_PRESENT))
+			return false;
+		if (!xvm_pte_is_leaf(val, level)) {
+			table = xvm_pgt_child(pgt, val);
+			level--;
+			continue;
+		}
+		if (!(val & XVM_PTE_ACCESSED))
+			return false;
+		/* Else the CPU has set D, or a write has split it: look again. */
+		if (!clear || cmpxchg64(pte, val, val & ~XVM_PTE_ACCESSED) == val)
+			return true;
+	}
+}
+
 bool xvm_pgtable_age(struct xvm_pgtable *pgt, u64 start, u64 end, bool clear)
 {
 	struct age age = { .pgt = pgt, .clear = clear };
@@ -224,6 +249,8 @@ bool xvm_pgtable_age(struct xvm_pgtable *pgt, u64 start, u64 end, bool clear)
 		.ctx = &age,
 	};
 
+	if (end - start == 1)
+		return age_page(pgt, start, clear);
 	xvm_pgtable_walk(pgt, &walk);
 	return age.young;
 }
