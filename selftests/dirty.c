@@ -3,6 +3,8 @@
  * Dirty logs that user space clears by itself: what the calls take, what they
  * refuse, and that no write is lost between them.
  */
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -295,6 +297,111 @@ TEST_F(dirty, outlives_pages)
 TEST_F(dirty, outlives_pages_manual)
 {
 	outlives(_metadata, &self->g, self->dev, MANUAL);
+}
+
+/* Pages of a slot so large that reading its log takes a while, and of its end. */
+#define LONG_PAGES	16384
+#define END_PAGES	8
+
+struct zapper {
+	uint8_t *end;
+	_Atomic int round;	/* that has begun */
+	_Atomic int done;	/* that is over; -1: never mind */
+};
+
+/* In each round, after a while, the host takes pages from the guest, but not their content. */
+static void *zap_once_a_round(void *arg)
+{
+	struct zapper *zapper = arg;
+	int round;
+
+	for (round = 1; zapper->done >= 0; round++) {
+		volatile int i = round % 50 * 200;
+
+		while (zapper->round < round && zapper->done >= 0)
+			;
+		while (i--)
+			;
+		mprotect(zapper->end, END_PAGES * GUEST_PAGE, PROT_READ);
+		mprotect(zapper->end, END_PAGES * GUEST_PAGE, PROT_READ | PROT_WRITE);
+		if (zapper->done >= 0)
+			zapper->done = round;
+	}
+	return NULL;
+}
+
+/*
+ * What the guest wrote before the log was read is in it, whatever the host zaps
+ * meanwhile.  Breaks if go_over() lets go of the lock between a page's bit and
+ * its leaf.
+ */
+TEST_F(dirty, zapped_while_read)
+{
+	enum { ROUNDS = 300, LAST = LONG_PAGES - END_PAGES };
+	static uint64_t bits[LONG_PAGES / 64];
+	struct kvm_dirty_log get = { .slot = 1, .dirty_bitmap = bits };
+	uint8_t *mem = mem_alloc(LONG_PAGES * GUEST_PAGE);
+	struct zapper zapper = { .end = mem + LAST * GUEST_PAGE };
+	struct guest *g = &self->g;
+	int round, lost = 0;
+	pthread_t thread;
+
+	guest_start64(g, self->dev, write_pages, write_pages_end);
+	guest_add_slot(g, 1, KVM_MEM_LOG_DIRTY_PAGES, LOG_GPA, LONG_PAGES * GUEST_PAGE, mem);
+	write_range(g, 0, LONG_PAGES, 1);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, zap_once_a_round, &zapper));
+	for (round = 1; round <= ROUNDS; round++) {
+		write_range(g, LAST, END_PAGES, round);
+		zapper.round = round;
+		xioctl(g->vm, KVM_GET_DIRTY_LOG, &get);
+		lost += bits[LONG_PAGES / 64 - 1] >> (64 - END_PAGES) !=
+			(1 << END_PAGES) - 1;
+		while (zapper.done < round)
+			sched_yield();
+	}
+	zapper.done = -1;
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, lost);
+	guest_verify(g);
+}
+
+/* Slots of the second address space are never mapped: reading their log takes nothing. */
+TEST_F(dirty, other_address_space)
+{
+	struct kvm_userspace_memory_region other = {
+		.slot = 1 << 16 | 1,
+		.flags = KVM_MEM_LOG_DIRTY_PAGES,
+		.guest_phys_addr = LOG_GPA,
+		.memory_size = LOG_SIZE,
+	};
+	struct guest *g = &self->g;
+	uint64_t bits[WORDS] = {};
+	struct kvm_dirty_log get = { .slot = 1 << 16 | 1, .dirty_bitmap = bits };
+	struct kvm_clear_dirty_log clear = {
+		.slot = 1 << 16 | 1,
+		.num_pages = LOG_PAGES,
+		.dirty_bitmap = bits,
+	};
+	struct log log;
+	int i;
+
+	start(g, self->dev, MANUAL, &log);
+	if (ioctl(g->vm, KVM_CHECK_EXTENSION, KVM_CAP_MULTI_ADDRESS_SPACE) < 2)
+		SKIP(return, "one address space");
+	log_on(g, &log);
+	other.userspace_addr = (uint64_t)mem_alloc(LOG_SIZE);
+	xioctl(g->vm, KVM_SET_USER_MEMORY_REGION, &other);
+	write_range(g, 5, 3, 1);
+
+	xioctl(g->vm, KVM_GET_DIRTY_LOG, &get);
+	for (i = 0; i < WORDS; i++)
+		EXPECT_EQ(0, bits[i]);
+	memset(bits, 0xff, sizeof(bits));
+	xioctl(g->vm, KVM_CLEAR_DIRTY_LOG, &clear);
+	ASSERT_EQ(0, get_log(g, &log));
+	EXPECT_EQ(3, count(&log));
+	EXPECT_TRUE(logged(&log, 5) && logged(&log, 7));
+	guest_verify(g);
 }
 
 /*

@@ -4,7 +4,7 @@
  *
  * In nested tables the CPU notes it itself, in the D bit of small leaves, and no
  * write costs an exit.  Who asks collects these bits, and takes them: the page is
- * clean then.  A leaf that goes leaves its D in the slot's bitmap.
+ * clean then.  A page that is zapped leaves its D in the slot's bitmap.
  *
  * Shadow tables' D bits are the guest's affair, and a dirty ring has to be told
  * at once: there leaves are made without write permission unless a write
@@ -15,6 +15,7 @@
  * the log begins; what there was no memory for is protected, and split by the
  * first write.
  */
+#include <linux/atomic.h>
 #include <linux/bitmap.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -23,6 +24,8 @@
 
 /* Pages that are cleaned with the lock held once. */
 #define CLEAN_CHUNK	8192UL
+/* The same where others must wait. */
+#define KEEP_CHUNK	BIT_ULL(15)
 
 static size_t bitmap_bytes(const struct memslot *slot)
 {
@@ -53,18 +56,56 @@ void xvm_dirty_free(struct memslot *slot)
 	slot->dirty_bitmap = NULL;
 }
 
-/* The part of it from page first on.  mmu.lock is held. */
-static bool take_part(struct xvm *xvm, const struct xvm_pgtable_take *take, u64 first)
+/* What is done to a range of pages, to their bits in a slot's bitmap and to their leaves. */
+struct pass {
+	struct xvm_pgtable_take take;
+	unsigned long *bitmap;	/* from take.base on; NULL: of the leaves alone */
+	bool mapped;		/* leaves there are the range's own */
+};
+
+/*
+ * Take the bits that only names into nobody's hands, or all of them into dirty.
+ * With nothing to take from leaves, nothing is taken here.
+ */
+static void take_bits(const struct pass *pass, u64 first, u64 stop)
 {
+	atomic_long_t *bitmap = (atomic_long_t *)pass->bitmap;
+	const struct xvm_pgtable_take *take = &pass->take;
+	u64 i;
+
+	for (i = first / BITS_PER_LONG; take->bits && i < BITS_TO_LONGS(stop); i++) {
+		if (take->only)
+			atomic_long_andnot(take->only[i], &bitmap[i]);
+		else
+			take->dirty[i] = atomic_long_read(&bitmap[i]) ?
+						 atomic_long_xchg(&bitmap[i], 0) : 0;
+	}
+}
+
+static bool take_leaves(struct xvm *xvm, const struct pass *pass, u64 first)
+{
+	const struct xvm_pgtable_take *take = &pass->take;
+	/* Those that faults have logged. */
+	const unsigned long *only = take->only ?: take->dirty;
+
+	if (!pass->mapped)
+		return false;
 	if (!xvm->mmu.shadow)
 		return xvm_pgtable_take(&xvm->mmu.pgt, take);
 	return xvm_shadow_wrprotect(xvm, take->start, take->end,
-				    take->only ? take->only + first / BITS_PER_LONG : NULL);
+				    only ? only + first / BITS_PER_LONG : NULL);
 }
 
-/* Do it to nr pages from take->base on. */
-static bool take_all(struct xvm *xvm, struct xvm_pgtable_take *take, u64 nr)
+/*
+ * Over nr pages from take.base on.  A page's bit and its leaf are taken with the
+ * lock held once: a zap, which hands D on to the bitmap and flushes, comes before
+ * both or after.  Where faults set bits they do that and map with the lock held
+ * for reading, and are kept out.
+ */
+static bool go_over(struct xvm *xvm, struct pass *pass, u64 nr)
 {
+	bool exclusive = pass->bitmap && !xvm_dirty_by_cpu(&xvm->mmu);
+	struct xvm_pgtable_take *take = &pass->take;
 	u64 first, stop;
 	bool any = false;
 
@@ -74,43 +115,75 @@ static bool take_all(struct xvm *xvm, struct xvm_pgtable_take *take, u64 nr)
 			continue;
 		take->start = take->base + first;
 		take->end = take->base + stop;
-		read_lock(&xvm->mmu.lock);
-		any |= take_part(xvm, take, first);
-		read_unlock(&xvm->mmu.lock);
+		if (exclusive)
+			write_lock(&xvm->mmu.lock);
+		else
+			read_lock(&xvm->mmu.lock);
+		if (pass->bitmap)
+			take_bits(pass, first, stop);
+		any |= take_leaves(xvm, pass, first);
+		if (exclusive)
+			write_unlock(&xvm->mmu.lock);
+		else
+			read_unlock(&xvm->mmu.lock);
 		cond_resched();
 	}
 	return any;
 }
 
-bool xvm_dirty_clean(struct xvm *xvm, u64 gfn, u64 nr, const unsigned long *only,
-		     unsigned long *dirty)
+static u64 logged_by(const struct xvm *xvm)
 {
-	struct xvm_pgtable_take take = {
-		.bits = xvm_dirty_by_cpu(&xvm->mmu) ? XVM_PTE_DIRTY : XVM_PTE_WRITE,
-		.base = gfn,
-		.only = only,
-		.dirty = dirty,
+	return xvm_dirty_by_cpu(&xvm->mmu) ? XVM_PTE_DIRTY : XVM_PTE_WRITE;
+}
+
+bool xvm_dirty_clean(struct xvm *xvm, u64 gfn, u64 nr, const unsigned long *only)
+{
+	struct pass pass = {
+		.take = { .bits = logged_by(xvm), .base = gfn, .only = only },
+		.mapped = true,
 	};
 
-	return take_all(xvm, &take, nr);
+	return go_over(xvm, &pass, nr);
+}
+
+bool xvm_dirty_take(struct xvm *xvm, const struct memslot *slot, unsigned long *taken)
+{
+	struct pass pass = {
+		.take = { .bits = logged_by(xvm), .base = slot->base_gfn, .dirty = taken },
+		.bitmap = slot->dirty_bitmap,
+		.mapped = !slot->as_id,
+	};
+
+	return go_over(xvm, &pass, slot->npages);
+}
+
+bool xvm_dirty_clear(struct xvm *xvm, const struct memslot *slot, u64 first, u64 nr,
+		     const unsigned long *mask)
+{
+	struct pass pass = {
+		.take = { .bits = logged_by(xvm), .base = slot->base_gfn + first, .only = mask },
+		.bitmap = slot->dirty_bitmap + first / BITS_PER_LONG,
+		.mapped = !slot->as_id,
+	};
+
+	return go_over(xvm, &pass, nr);
 }
 
 void xvm_dirty_collect(struct xvm *xvm, const struct memslot *slot)
 {
-	struct xvm_pgtable_take take = {
-		.base = slot->base_gfn,
-		.dirty = slot->dirty_bitmap,
+	struct pass pass = {
+		.take = { .base = slot->base_gfn, .dirty = slot->dirty_bitmap },
+		.mapped = !slot->as_id,
 	};
 
 	if (xvm_dirty_by_cpu(&xvm->mmu))
-		take_all(xvm, &take, slot->npages);
+		go_over(xvm, &pass, slot->npages);
 }
 
 void xvm_dirty_keep(struct xvm *xvm, const struct memslot *slot, u64 start, u64 end)
 {
 	struct xvm_pgtable_take take = {
 		.start = start,
-		.end = end,
 		/* Without W the CPU sets no D afterwards. */
 		.bits = XVM_PTE_WRITE | XVM_PTE_DIRTY,
 		.base = slot->base_gfn,
@@ -118,8 +191,20 @@ void xvm_dirty_keep(struct xvm *xvm, const struct memslot *slot, u64 start, u64 
 	};
 
 	lockdep_assert_held_write(&xvm->mmu.lock);
-	if (slot->dirty_bitmap && xvm_dirty_by_cpu(&xvm->mmu))
-		xvm_pgtable_take(&xvm->mmu.pgt, &take);
+	if (!slot->dirty_bitmap || !xvm_dirty_by_cpu(&xvm->mmu))
+		return;
+	for (;;) {
+		take.end = min(end, take.start + KEEP_CHUNK);
+		if (xvm_pgtable_take(&xvm->mmu.pgt, &take))
+			xvm_tlb_defer(xvm, take.start, take.end);
+		if (take.end == end)
+			return;
+		/* Who takes these bits meanwhile must not find TLBs that go on writing. */
+		xvm_mmu_zap_flush(xvm);
+		write_unlock(&xvm->mmu.lock);
+		take.start = take.end;
+		write_lock(&xvm->mmu.lock);
+	}
 }
 
 void xvm_dirty_enabled(struct xvm *xvm, const struct memslot *slot)
@@ -129,8 +214,11 @@ void xvm_dirty_enabled(struct xvm *xvm, const struct memslot *slot)
 		return;
 	/* The freeze is over: every fault since then has seen that the slot is logged. */
 	xvm_mmu_split(xvm, slot->base_gfn, memslot_end_gfn(slot));
-	if (xvm_dirty_clean(xvm, slot->base_gfn, slot->npages, NULL, NULL))
+	if (xvm_dirty_clean(xvm, slot->base_gfn, slot->npages, NULL))
 		xvm_tlb_flush_memslot(xvm, slot);
+	/* A page that went since then has left what was written before the log began. */
+	if (slot->dirty_bitmap)
+		bitmap_zero(slot->dirty_bitmap, slot->npages);
 }
 
 void xvm_dirty_disabled(struct xvm *xvm, const struct memslot *slot)

@@ -2,15 +2,11 @@
 /*
  * The calls that read and clear a slot's dirty log.
  *
- * Both take the bits of pages, then those of their leaves, and flush; only then
- * user space copies the pages.  A write that came after its bit was taken and
- * before the flush is in the copy; any later one sets a bit anew: none is lost.
- * With manual protection, reading takes nothing, and clearing is user space's to
- * ask for.
- *
- * The leaves come last.  A zap hands a leaf's bit on to the bitmap and flushes
- * with mmu.lock held for writing all the while: if its bit was taken, the walk
- * of the leaves, with the lock, came after its flush.
+ * Both take the bits of pages and of their leaves, then flush; only then user
+ * space copies the pages.  A write that came after its bit was taken and before
+ * the flush is in the copy; any later one sets a bit anew: none is lost.  With
+ * manual protection, reading takes nothing, and clearing is user space's to ask
+ * for.
  */
 #include <linux/bitmap.h>
 #include <linux/compat.h>
@@ -36,45 +32,11 @@ int xvm_dirty_set_manual(struct xvm *xvm, const struct kvm_enable_cap *cap)
 	return 0;
 }
 
-/*
- * Clean the pages of [first, first + nr), of those that only names, and tell in
- * dirty what the CPU has written.
- */
-static void clean(struct xvm *xvm, const struct memslot *slot, u64 first, u64 nr,
-		  const unsigned long *only, unsigned long *dirty)
-{
-	/*
-	 * A fault that had set its page's bit before that was taken may not have
-	 * mapped it yet: let it.  Those that come later set theirs anew.
-	 */
-	if (!xvm_dirty_by_cpu(&xvm->mmu)) {
-		write_lock(&xvm->mmu.lock);
-		write_unlock(&xvm->mmu.lock);
-	}
-	/* A large leaf may reach beyond what was asked for, not beyond the slot. */
-	if (xvm_dirty_clean(xvm, slot->base_gfn + first, nr, only, dirty))
-		xvm_tlb_flush_memslot(xvm, slot);
-}
-
 /* A slot may have as many words as take a second to go over. */
 static void breathe(unsigned long word)
 {
 	if (!(word % 4096))
 		cond_resched();
-}
-
-/* Take all bits into buf.  True: there were some. */
-static bool take_bits(struct memslot *slot, unsigned long *buf)
-{
-	unsigned long *bitmap = slot->dirty_bitmap;
-	unsigned long i, any = 0;
-
-	for (i = 0; i < BITS_TO_LONGS(slot->npages); i++) {
-		buf[i] = READ_ONCE(bitmap[i]) ? xchg(&bitmap[i], 0) : 0;
-		any |= buf[i];
-		breathe(i);
-	}
-	return any;
 }
 
 /* What user space could not be told is still dirty. */
@@ -95,16 +57,12 @@ static int copy_log(struct xvm *xvm, struct memslot *slot, void __user *out)
 	size_t bytes = BITS_TO_LONGS(slot->npages) * sizeof(long);
 	unsigned long *buf = kvmalloc(bytes, GFP_KERNEL_ACCOUNT);
 	int err = 0;
-	bool any;
 
 	/* All of it first: user space learns of every page that was taken, or none was. */
 	if (!buf)
 		return -ENOMEM;
-	any = take_bits(slot, buf);
-	if (xvm_dirty_by_cpu(&xvm->mmu))
-		clean(xvm, slot, 0, slot->npages, NULL, buf);
-	else if (any)
-		clean(xvm, slot, 0, slot->npages, buf, NULL);
+	if (xvm_dirty_take(xvm, slot, buf))
+		xvm_tlb_flush_memslot(xvm, slot);
 	if (copy_to_user(out, buf, bytes)) {
 		give_back(slot, buf);
 		err = -EFAULT;
@@ -154,20 +112,6 @@ long xvm_get_dirty_log(struct xvm *xvm, const struct kvm_dirty_log __user *arg)
 	return ret;
 }
 
-/* Clear the bits from first on that mask names. */
-static void clear_bits(struct memslot *slot, u64 first, unsigned long words,
-		       const unsigned long *mask)
-{
-	atomic_long_t *bitmap = (atomic_long_t *)slot->dirty_bitmap + first / BITS_PER_LONG;
-	unsigned long i;
-
-	for (i = 0; i < words; i++) {
-		if (mask[i])
-			atomic_long_andnot(mask[i], &bitmap[i]);
-		breathe(i);
-	}
-}
-
 /* Each large leaf's part of it that has a bit in mask. */
 static void split(struct xvm *xvm, u64 gfn, u64 nr, const unsigned long *mask)
 {
@@ -201,10 +145,12 @@ static int clear_log(struct xvm *xvm, struct memslot *slot, const struct kvm_cle
 		kvfree(mask);
 		return -EFAULT;
 	}
-	clear_bits(slot, log->first_page, BITS_TO_LONGS(log->num_pages), mask);
 	/* First: of a large leaf that was all dirty, some may stay so. */
-	split(xvm, gfn, log->num_pages, mask);
-	clean(xvm, slot, log->first_page, log->num_pages, mask, NULL);
+	if (!slot->as_id)
+		split(xvm, gfn, log->num_pages, mask);
+	/* A large leaf may reach beyond what was asked for, not beyond the slot. */
+	if (xvm_dirty_clear(xvm, slot, log->first_page, log->num_pages, mask))
+		xvm_tlb_flush_memslot(xvm, slot);
 	kvfree(mask);
 	return 0;
 }

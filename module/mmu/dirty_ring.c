@@ -122,7 +122,7 @@ static void protect(struct xvm *xvm, struct word *word)
 		if (READ_ONCE(xvm->mmu.dirty_manual) & KVM_DIRTY_LOG_INITIALLY_SET)
 			xvm_mmu_split(xvm, slot->base_gfn + word->first,
 				      slot->base_gfn + word->first + nr);
-		xvm_dirty_clean(xvm, slot->base_gfn + word->first, nr, &word->bits, NULL);
+		xvm_dirty_clean(xvm, slot->base_gfn + word->first, nr, &word->bits);
 	}
 	word->bits = 0;
 }

@@ -141,7 +141,7 @@ long xvm_pre_fault_memory(struct xvm_vcpu *vcpu, struct kvm_pre_fault_memory __u
 
 /*
  * May sleep.  Let the guest write to gfn, which it has not touched, if the host
- * gives the page without waiting and the slot has no log.
+ * gives the page without waiting and no log depends on its fault.
  */
 bool xvm_mmu_map_unasked(struct xvm_vcpu *vcpu, u64 gfn);
 
@@ -213,15 +213,22 @@ static inline bool xvm_dirty_by_cpu(const struct xvm_mmu *mmu)
 }
 
 /*
- * May sleep.  Clean the nr pages from gfn on, of those that only names if it
- * isn't NULL: their next write sets D, or faults.  dirty, unless NULL, gets the
- * bits of those that had D.  True: a flush is due.
+ * May sleep.  The next write to any of the nr pages from gfn on, of those that
+ * only names if it isn't NULL, sets D or faults.  True: a flush is due.
  */
-bool xvm_dirty_clean(struct xvm *xvm, u64 gfn, u64 nr, const unsigned long *only,
-		     unsigned long *dirty);
+bool xvm_dirty_clean(struct xvm *xvm, u64 gfn, u64 nr, const unsigned long *only);
+/* The same of all pages of a logged slot; taken gets the bits of those that were dirty. */
+bool xvm_dirty_take(struct xvm *xvm, const struct memslot *slot, unsigned long *taken);
+/* The same of those from page first on that mask names; they are clean then. */
+bool xvm_dirty_clear(struct xvm *xvm, const struct memslot *slot, u64 first, u64 nr,
+		     const unsigned long *mask);
 /* May sleep.  Tell the slot's bitmap what its leaves say. */
 void xvm_dirty_collect(struct xvm *xvm, const struct memslot *slot);
-/* Lock held for writing, and then to zap and flush: what leaves say is kept in the slot's log. */
+/*
+ * Lock held for writing, and then to zap and flush: what leaves say is kept in
+ * the slot's log.  Nothing can be mapped there until then: the lock may be
+ * dropped in between.
+ */
 void xvm_dirty_keep(struct xvm *xvm, const struct memslot *slot, u64 start, u64 end);
 
 /* dirty_log.c: ioctls */
