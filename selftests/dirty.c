@@ -316,11 +316,11 @@ static void *zap_once_a_round(void *arg)
 	int round;
 
 	for (round = 1; zapper->done >= 0; round++) {
-		volatile int i = round % 50 * 200;
+		volatile int wait;
 
 		while (zapper->round < round && zapper->done >= 0)
-			;
-		while (i--)
+			sched_yield();
+		for (wait = round % 50 * 200; wait; wait--)
 			;
 		mprotect(zapper->end, END_PAGES * GUEST_PAGE, PROT_READ);
 		mprotect(zapper->end, END_PAGES * GUEST_PAGE, PROT_READ | PROT_WRITE);
