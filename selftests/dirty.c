@@ -305,8 +305,8 @@ TEST_F(dirty, outlives_pages_manual)
 
 struct zapper {
 	uint8_t *end;
-	_Atomic int round;	/* that has begun */
-	_Atomic int done;	/* that is over; -1: never mind */
+	atomic_int round;	/* that has begun */
+	atomic_int done;	/* that is over; -1: never mind */
 };
 
 /* In each round, after a while, the host takes pages from the guest, but not their content. */
