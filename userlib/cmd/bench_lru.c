@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -94,19 +95,20 @@ int lru_prepare(struct lru *lru)
 {
 	FILE *file = fopen(LRU_GEN, "re");
 	unsigned int group = 0, node = 0;
+	char line[512], path[400], *end;
 	unsigned long generation;
-	char line[512], path[400];
 	bool ours = false;
 
 	lru->nr = 0;
 	while (file && fgets(line, sizeof(line), file)) {
+		generation = strtoul(line, &end, 10);
 		if (sscanf(line, "memcg %u %399s", &group, path) == 2) {
 			ours = !strcmp(path, NAME);
 		} else if (ours && sscanf(line, " node %u", &node) == 1) {
 			if (lru->nr == LRU_NODES_MAX)
 				break;
 			lru->nr++;
-		} else if (ours && lru->nr && sscanf(line, "%lu", &generation) == 1) {
+		} else if (ours && lru->nr && end != line) {
 			snprintf(lru->commands[lru->nr - 1],
 				 sizeof(lru->commands[0]), "+ %u %u %lu 1 1\n",
 				 group, node, generation);
