@@ -23,8 +23,10 @@
 #include <linux/rbtree.h>
 #include <linux/types.h>
 
-/* Two cache lines a descriptor. */
+/* Two cache lines a descriptor: measured by scripts/rmap-sizes, which builds others. */
+#ifndef XVM_RMAP_ENTRIES
 #define XVM_RMAP_ENTRIES	14
+#endif
 
 struct xvm_rmap {
 	unsigned long val;
