@@ -273,7 +273,10 @@ TEST_F(slots, address_spaces)
 	check_unchanged(_metadata, g);
 }
 
-/* Guest physical addresses end where those of the host's CPU end. */
+/*
+ * Guest physical addresses end where those of the host's CPU end.  Breaks if
+ * plan_places() doesn't compare with max_gfn.
+ */
 TEST_F(slots, end_of_the_address_space)
 {
 	const uint64_t size = 64ul << 30;

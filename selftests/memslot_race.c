@@ -171,7 +171,10 @@ TEST_F_TIMEOUT(memslot_race, several_threads, 600)
 
 #define SMM(slot) (1 << 16 | (slot))
 
-/* The same numbers and guest addresses, with other memory, which the guest never sees. */
+/*
+ * The same numbers and guest addresses, with other memory, which the guest never
+ * sees.  Breaks if place_is_taken() looks in the first space alone.
+ */
 TEST_F_TIMEOUT(memslot_race, two_address_spaces, 300)
 {
 	struct guest *g = &self->g;

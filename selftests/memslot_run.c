@@ -293,6 +293,7 @@ GUEST_ASM(poll, 64,
 	  "je 1b\n"
 	  "hlt");
 
+/* Breaks if slots_zap() zaps nothing. */
 TEST_F_TIMEOUT(slot_run, delete_while_running, 60)
 {
 	struct guest *g = &self->g;

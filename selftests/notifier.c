@@ -111,7 +111,10 @@ TEST_F(notifier, dontneed_all)
 	EXPECT_EQ(0, load_stop(&l));
 }
 
-/* A ready page replaces the old one in one step. */
+/*
+ * A ready page replaces the old one in one step.  Breaks if install() maps
+ * without asking stale().
+ */
 TEST_F(notifier, mremap)
 {
 	struct load l;

@@ -72,7 +72,7 @@ static uint8_t *small_pages(int node)
 	return mem;
 }
 
-/* Breaks if invalidate_start() doesn't zap, or flushes not: writes go to the old page. */
+/* Breaks if invalidate_start() doesn't zap: writes go to the old page. */
 TEST_F_TIMEOUT(numa, moved, 60)
 {
 	int node = 0, arrived = 0;

@@ -156,6 +156,7 @@ TEST_F_TIMEOUT(shadow, permissions, 120)
 }
 
 /* A page, another, none, the first: by INVLPG and by CR3, the table being written over and over. */
+/* Breaks if xvm_shadow_invlpg() does nothing. */
 TEST_F(shadow, remap)
 {
 	struct guest *g = &self->g;
@@ -406,7 +407,8 @@ TEST_F(shadow, mmio)
 /*
  * The VMM edits a guest's table behind everybody's back: a leaf that is there
  * comes to map other memory, or none.  What it mapped before must be let go of
- * with it: the page goes next.  An older KVM does not.
+ * with it: the page goes next.  An older KVM does not.  Breaks if set_leaf()
+ * doesn't drop the entry that it replaces.
  */
 static void host_edit(struct __test_metadata *_metadata, struct guest *g, int dev,
 		      uint64_t pte)
