@@ -6,7 +6,7 @@
 XVM_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 XVM_CACHE=${XVM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/xvm}
 XVM_BUILD=$XVM_TOP/build
-XVM_KERNELS=(6.1 6.12 7.3)
+XVM_KERNELS=(6.1 6.12 6.12-cloud 6.12-rt 7.3)
 export XVM_TOP XVM_CACHE XVM_BUILD XVM_KERNELS
 
 say() {
@@ -25,6 +25,12 @@ kernel_dir() {
 
 kernel_release() {
 	cat "$(kernel_dir "$1")/release" 2>/dev/null
+}
+
+# has_9p SERIES: whether that kernel can mount the host's folders by 9p.
+has_9p() {
+	/sbin/modprobe -d "$(kernel_dir "$1")" -S "$(kernel_release "$1")" \
+		--show-depends 9p >/dev/null 2>&1
 }
 
 # copy_module DIR: the module's sources, to build it there.  What was built
