@@ -7,10 +7,14 @@
 #include <libkmod.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd.h"
 
 #define MODULE_NAME "xvm"
+#define UNSIGNED \
+	"this kernel wants a signed module, by a key that it trusts; " \
+	"see \"Secure boot\" in xvm's installing.md"
 
 static const char *load_hint(int error)
 {
@@ -20,7 +24,7 @@ static const char *load_hint(int error)
 	case ENOENT:
 		return "no such module";
 	case EPERM:
-		return "not permitted; loading needs root, and a kernel that is not locked down";
+		return geteuid() ? "not permitted; loading needs root" : UNSIGNED;
 	case ENODEV:
 	case EOPNOTSUPP:
 		return "this machine has no usable hardware virtualization; see dmesg";
@@ -30,7 +34,7 @@ static const char *load_hint(int error)
 		return "a parameter is unknown or its value is out of range; see dmesg";
 	case ENOKEY:
 	case EKEYREJECTED:
-		return "the kernel wants a signed module";
+		return UNSIGNED;
 	default:
 		return strerror(error);
 	}

@@ -1,0 +1,43 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# A kernel that takes signed modules only refuses an xvm.ko that nobody signed,
+# and "xvm load" says what to do.
+
+set -euo pipefail
+
+if [ $# -ne 1 ]; then
+	echo "Usage: $0 XVM.KO, as root, on a kernel booted with module.sig_enforce=1" \
+		'or lockdown=integrity' >&2
+	exit 2
+fi
+xvm=${XVM_BUILD:-$(dirname "$0")/../build}/bin/xvm
+
+# result STATUS NAME
+result() {
+	if [ "$1" = 0 ]; then
+		echo "ok $2"
+		passed=$((passed + 1))
+	else
+		echo "not ok $2"
+		failed=$((failed + 1))
+	fi
+}
+
+passed=0 failed=0
+grep -q '^overlay ' /proc/modules && status=0 || status=1
+result "$status" "the kernel's own modules load: the lab's root needs them"
+said=$("$xvm" load "$1" 2>&1) && status=1 || status=0
+result "$status" 'xvm load fails'
+[[ "$said" = *'signed module'*'Secure boot'* ]] && status=0 || status=1
+result "$status" 'and says why, and where to read on'
+printf '# %s\n' "$said"
+[ ! -e /dev/xvm ] && [ ! -e /sys/module/xvm ] && status=0 || status=1
+result "$status" 'nothing of xvm is left'
+said=$(dmesg | grep -E 'Loading of unsigned module|unsigned module loading is restricted') &&
+	status=0 || status=1
+result "$status" 'the kernel has refused it as an unsigned one'
+printf '# %s\n' "$said"
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
