@@ -475,7 +475,7 @@ TEST_F(shadow, many_aliases)
 	memset(g->mem + PAGE_A, 0xaa, GUEST_PAGE);
 	for (i = 0; i < 512; i++)
 		ASSERT_FALSE(probe_try(g, i % 2 ? ACCESS_READ : ACCESS_WRITE,
-				        VA + i * GUEST_PAGE).faulted);
+				       VA + i * GUEST_PAGE).faulted);
 	guest_verify(g);
 	ASSERT_EQ(0, madvise(g->mem + PAGE_A, GUEST_PAGE, MADV_DONTNEED));
 	for (i = 0; i < 512; i++)
