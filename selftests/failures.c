@@ -145,6 +145,8 @@ static void fail_each(struct __test_metadata *_metadata, int dev, const struct c
 		SKIP(return, "this kernel injects no failures by /proc/thread-self/fail-nth");
 	if (call->xvm_only && !device_is_xvm(dev))
 		SKIP(return, "%s", call->xvm_only);
+	if (call->nested_only && !device_has_npt(dev))
+		SKIP(return, "not without nested paging");
 	/* CPUID tells the CPU. */
 	CPU_ZERO(&here);
 	CPU_SET(sched_getcpu(), &here);

@@ -28,6 +28,7 @@ struct call {
 	/* The ioctl's result or -errno; 0 for a descriptor, which it closes. */
 	long (*call)(struct world *w);
 	const char *xvm_only;	/* why KVM isn't asked */
+	bool nested_only;	/* there is no such call without nested paging */
 	bool bare;	/* in a process without a VM */
 	bool runs;	/* the guest, which gets as far as it gets */
 };
