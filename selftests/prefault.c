@@ -386,8 +386,8 @@ TEST_F_TIMEOUT(prefault, threads, 60)
 }
 
 /*
- * All threads over the same memory, which the host discards meanwhile.  Breaks
- * if a fault does not ask xvm_mmu_retry() before it installs its leaf.
+ * All threads over the same memory, which the host discards meanwhile.  A fault
+ * that installs its leaf without asking xvm_mmu_retry() is seen now and then.
  */
 TEST_F_TIMEOUT(prefault, against_discard, 120)
 {
