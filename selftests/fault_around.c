@@ -265,6 +265,34 @@ TEST_F(fault_around, stream)
 }
 
 /*
+ * The host has the pages, of slots of a page each: a fault maps those of the slots
+ * that follow as well, each as its own slot lets it.
+ */
+TEST_F(fault_around, slots_of_a_page)
+{
+	const uint64_t read_only = 5;
+	uint8_t *mem = small_pages(PAGES, 1000);
+	uint64_t i, before, wrong;
+
+	guest_start64(&self->g, self->dev, pass, pass_end);
+	for (i = 0; i < PAGES; i++)
+		guest_add_slot(&self->g, 1 + i, i == read_only ? KVM_MEM_READONLY : 0,
+			       FAR_GPA + i * GUEST_PAGE, GUEST_PAGE,
+			       word(mem, PAGES - 1 - i));
+	before = fixed(&self->g);
+	for (i = 0; i < PAGES; i++)
+		EXPECT_PAGES(i, 1, 1000 + PAGES - 1 - i, false);
+	if (device_is_xvm(self->dev) && device_has_npt(self->dev))
+		EXPECT_LT(fixed(&self->g) - before, PAGES / 8);
+	EXPECT_EQ(KVM_EXIT_MMIO, run_pass(&self->g, FAR_GPA + read_only * GUEST_PAGE, 1,
+					  7, true, &wrong));
+	EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&self->g.cpu));
+	EXPECT_EQ(1000 + PAGES - 1 - read_only, *word(mem, PAGES - 1 - read_only));
+	EXPECT_PAGES(6, PAGES - 6, 2000, true);
+	EXPECT_EQ(2000, *word(mem, PAGES - 1 - 6));
+}
+
+/*
  * Slots of a page each, in another order than their memory: the stream goes on
  * over them.  What it brings into one that is logged was not written yet.
  */

@@ -226,7 +226,9 @@ void xvm_dirty_disabled(struct xvm *xvm, const struct memslot *slot)
 	u64 gfn, stop, end = memslot_end_gfn(slot);
 
 	xvm_mmu_collapse(xvm, slot);
-	/* What stays small and is protected is so for the log alone: no write need fault on it. */
+	if (xvm_dirty_by_cpu(&xvm->mmu))
+		return;
+	/* What stays small was protected for the log alone: no write need fault on it. */
 	for (gfn = slot->base_gfn; gfn < end; gfn = stop) {
 		stop = min_t(u64, end, gfn + CLEAN_CHUNK);
 		read_lock(&xvm->mmu.lock);

@@ -202,6 +202,23 @@ static int map_over_table(struct xvm_vcpu *vcpu, struct fault *fault,
 	return ret;
 }
 
+/* The slot may end within the window, be it after a page: those that follow have their turn. */
+static void around_following(struct xvm_vcpu *vcpu, const struct xvm_around *around)
+{
+	struct xvm *xvm = vcpu->xvm;
+	struct fault next = { .gfn = around->start + around->nr };
+	u64 vacant;
+
+	while (next.gfn < around->window_end && find_slot(vcpu, &next) == XVM_FAULT_FIXED) {
+		read_lock(&xvm->mmu.lock);
+		vacant = xvm_pgtable_vacant(&xvm->mmu.pgt, next.around.start, next.around.nr);
+		read_unlock(&xvm->mmu.lock);
+		if (vacant)
+			xvm_mmu_fault_around(vcpu, &next.around, next.seq, vacant);
+		next.gfn = next.around.start + next.around.nr;
+	}
+}
+
 static int install(struct xvm_vcpu *vcpu, struct fault *fault, const struct xvm_hostmap *map)
 {
 	unsigned int level = choose_level(fault, map);
@@ -219,6 +236,8 @@ static int install(struct xvm_vcpu *vcpu, struct fault *fault, const struct xvm_
 		return map_over_table(vcpu, fault, map, level);
 	if (vacant)
 		xvm_mmu_fault_around(vcpu, &fault->around, fault->seq, vacant);
+	if (fault->fresh && level == 1 && map->page && !fault->unasked)
+		around_following(vcpu, &fault->around);
 	return ret;
 }
 

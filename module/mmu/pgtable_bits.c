@@ -10,6 +10,9 @@
 
 #include "pgtable.h"
 
+/* Bits of a bitmap's word. */
+#define WORD	(8 * sizeof(unsigned long))
+
 /* What a walk is about of the pages of an entry at gfn. */
 static u64 part_first(const struct xvm_walk *walk, u64 gfn)
 {
@@ -23,21 +26,16 @@ static u64 part_end(const struct xvm_walk *walk, u64 gfn, unsigned int level)
 	return end < walk->end ? end : walk->end;
 }
 
-/* The first bit that is set in [from, end), or end. */
-static u64 next_bit(const unsigned long *bits, u64 from, u64 end)
+/* Is a bit of [from, end) set? */
+static bool any_bit(const unsigned long *bits, u64 from, u64 end)
 {
-	const unsigned int width = 8 * sizeof(*bits);
+	for (; from < end; from = (from | (WORD - 1)) + 1) {
+		unsigned long word = bits[from / WORD] >> (from % WORD);
 
-	while (from < end) {
-		unsigned long word = bits[from / width] >> (from % width);
-
-		if (word) {
-			from += __builtin_ctzl(word);
-			return from < end ? from : end;
-		}
-		from = (from | (width - 1)) + 1;
+		if (word)
+			return from + __builtin_ctzl(word) < end;
 	}
-	return end;
+	return false;
 }
 
 /* Take bits, if any, from an entry that can only be a leaf, or none.  Returns what it held. */
@@ -61,24 +59,41 @@ struct taking {
 	bool any;
 };
 
+/* Of the leaves of [at, end), which share a word of the bitmaps: the bits of those looked for. */
+static unsigned long find_in_word(const struct xvm_pgtable_take *take, u64 *pte, u64 at, u64 end)
+{
+	const u64 bits = take->bits | (take->dirty ? XVM_PTE_DIRTY : 0);
+	unsigned int i, first = (at - take->base) % WORD;
+	unsigned long only = ~0ul, found = 0;
+
+	if (take->only)
+		only = take->only[(at - take->base) / WORD];
+	for (i = 0; only && i < end - at; i++)
+		if (READ_ONCE(pte[i]) & bits)
+			found |= 1ul << (first + i);
+	return found & only;
+}
+
 static void take_small(struct xvm_walk *walk, u64 *table, u64 gfn)
 {
-	u64 at = part_first(walk, gfn), end = part_end(walk, gfn, 2);
+	u64 at = part_first(walk, gfn), end = part_end(walk, gfn, 2), next;
 	struct taking *taking = walk->ctx;
 	const struct xvm_pgtable_take *take = taking->take;
 
-	for (;; at++) {
-		u64 had;
+	for (; at < end; at = next) {
+		u64 base = at - (at - take->base) % WORD;
+		unsigned long found;
 
-		if (take->only)
-			at = take->base +
-			     next_bit(take->only, at - take->base, end - take->base);
-		if (at >= end)
-			return;
-		had = take_bits(&table[xvm_pgt_index(at, 1)], take->bits);
-		taking->any |= had & take->bits;
-		if (take->dirty && had & XVM_PTE_DIRTY)
-			set_bit(at - take->base, take->dirty);
+		next = end < base + WORD ? end : base + WORD;
+		found = find_in_word(take, &table[xvm_pgt_index(at, 1)], at, next);
+		for (; found; found &= found - 1) {
+			u64 hit = base + __builtin_ctzl(found);
+			u64 had = take_bits(&table[xvm_pgt_index(hit, 1)], take->bits);
+
+			taking->any |= had & take->bits;
+			if (take->dirty && had & XVM_PTE_DIRTY)
+				set_bit(hit - take->base, take->dirty);
+		}
 	}
 }
 
@@ -98,7 +113,7 @@ static enum xvm_walk_answer take_visit(struct xvm_walk *walk, u64 *pte, u64 val,
 		return XVM_WALK_SKIP;
 	}
 	if (!take->bits || !(val & bits) ||
-	    (take->only && next_bit(take->only, first, end) == end))
+	    (take->only && !any_bit(take->only, first, end)))
 		return XVM_WALK_ON;
 	/* The CPU may have set A or D, or a write have split it. */
 	if (cmpxchg64(pte, val, val & ~bits) != val)
