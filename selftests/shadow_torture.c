@@ -546,7 +546,7 @@ TEST_F_TIMEOUT(shadow_torture, tables, HANGS)
 		       t.cpus[i].runs, t.cpus[i].checked, t.cpus[i].faults, t.cpus[i].mmio);
 		EXPECT_LT(0, t.cpus[i].checked);
 	}
-	EXPECT_FALSE(t.failed);
+	EXPECT_FALSE((bool)t.failed);
 	vcpu_destroy(&t.second);
 }
 
