@@ -22,8 +22,9 @@ struct xvm *xvm_get(struct xvm *xvm)
 static void xvm_destroy(struct xvm *xvm)
 {
 	xvm_observe_vm_destroy(xvm);
-	/* First: until then the host may flush, and look at the vCPUs for it. */
+	/* First: until then host and reclaim may flush, and look at the vCPUs for it. */
 	xvm_mmu_notifier_unregister(xvm);
+	xvm_shadow_hide(xvm);
 	xvm_destroy_vcpus(xvm);
 	xvm_arch_vm_destroy(xvm);
 	xvm_mmu_destroy(xvm);

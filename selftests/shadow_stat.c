@@ -302,6 +302,7 @@ TEST_F_TIMEOUT(shadow_stat, reclaim_under_load, 120)
 		SKIP(return, "needs root");
 	load_start(&l, &self->g, self->dev, mem_alloc(LOAD_SIZE), true);
 	for (i = 0; i < 200; i++) {
+		load_begin(&l, i % LOAD_PAGES);
 		load_rewrite(&l, i % LOAD_PAGES);
 		drop_slab();
 	}

@@ -99,12 +99,11 @@ static bool take_leaves(struct xvm *xvm, const struct pass *pass, u64 first)
 /*
  * Over nr pages from take.base on.  A page's bit and its leaf are taken with the
  * lock held once: a zap, which hands D on to the bitmap and flushes, comes before
- * both or after.  Where faults set bits they do that and map with the lock held
- * for reading, and are kept out.
+ * both or after, and so does a shadow fault, which sets the bit and maps with the
+ * lock held for writing.
  */
 static bool go_over(struct xvm *xvm, struct pass *pass, u64 nr)
 {
-	bool exclusive = pass->bitmap && !xvm_dirty_by_cpu(&xvm->mmu);
 	struct xvm_pgtable_take *take = &pass->take;
 	u64 first, stop;
 	bool any = false;
@@ -115,17 +114,11 @@ static bool go_over(struct xvm *xvm, struct pass *pass, u64 nr)
 			continue;
 		take->start = take->base + first;
 		take->end = take->base + stop;
-		if (exclusive)
-			write_lock(&xvm->mmu.lock);
-		else
-			read_lock(&xvm->mmu.lock);
+		read_lock(&xvm->mmu.lock);
 		if (pass->bitmap)
 			take_bits(pass, first, stop);
 		any |= take_leaves(xvm, pass, first);
-		if (exclusive)
-			write_unlock(&xvm->mmu.lock);
-		else
-			read_unlock(&xvm->mmu.lock);
+		read_unlock(&xvm->mmu.lock);
 		cond_resched();
 	}
 	return any;
@@ -184,8 +177,6 @@ void xvm_dirty_keep(struct xvm *xvm, const struct memslot *slot, u64 start, u64 
 {
 	struct xvm_pgtable_take take = {
 		.start = start,
-		/* Without W the CPU sets no D afterwards. */
-		.bits = XVM_PTE_WRITE | XVM_PTE_DIRTY,
 		.base = slot->base_gfn,
 		.dirty = slot->dirty_bitmap,
 	};
@@ -195,12 +186,20 @@ void xvm_dirty_keep(struct xvm *xvm, const struct memslot *slot, u64 start, u64 
 		return;
 	for (;;) {
 		take.end = min(end, take.start + KEEP_CHUNK);
-		if (xvm_pgtable_take(&xvm->mmu.pgt, &take))
-			xvm_tlb_defer(xvm, take.start, take.end);
+		take.bits = XVM_PTE_WRITE | XVM_PTE_DIRTY;
+		if (xvm_pgtable_take(&xvm->mmu.pgt, &take)) {
+			/*
+			 * A CPU that was about to write when W went may set D
+			 * yet, until it has left the guest for the flush.  Nor
+			 * may who takes these bits find TLBs that go on writing.
+			 */
+			xvm_tlb_defer(xvm, slot->base_gfn, memslot_end_gfn(slot));
+			xvm_mmu_zap_flush(xvm);
+			take.bits = XVM_PTE_DIRTY;
+			xvm_pgtable_take(&xvm->mmu.pgt, &take);
+		}
 		if (take.end == end)
 			return;
-		/* Who takes these bits meanwhile must not find TLBs that go on writing. */
-		xvm_mmu_zap_flush(xvm);
 		write_unlock(&xvm->mmu.lock);
 		take.start = take.end;
 		write_lock(&xvm->mmu.lock);
@@ -217,7 +216,7 @@ void xvm_dirty_enabled(struct xvm *xvm, const struct memslot *slot)
 	if (xvm_dirty_clean(xvm, slot->base_gfn, slot->npages, NULL))
 		xvm_tlb_flush_memslot(xvm, slot);
 	/* A page that went since then has left what was written before the log began. */
-	if (slot->dirty_bitmap)
+	if (slot->dirty_bitmap && xvm_dirty_by_cpu(&xvm->mmu))
 		bitmap_zero(slot->dirty_bitmap, slot->npages);
 }
 

@@ -319,6 +319,8 @@ void xvm_tlb_exit(void);
  * called with its mutex held.
  */
 int xvm_shadow_init(void);	/* once per module */
+/* From now on reclaim leaves the VM alone.  Before its vCPUs go, which a flush looks at. */
+void xvm_shadow_hide(struct xvm *xvm);
 void xvm_shadow_exit(void);
 int xvm_shadow_create(struct xvm *xvm);
 void xvm_shadow_destroy(struct xvm *xvm);

@@ -46,8 +46,9 @@ void xvm_shadow_zap_range(struct xvm *xvm, u64 start, u64 end)
 
 	lockdep_assert_held_write(&xvm->mmu.lock);
 	zap_tables(xvm, start, end);
+	/* As shadow_flush_due(), and counted: one flush serves several such ranges. */
 	if (xvm_rmaps_zap(&shadow->rmaps, start, end, zap_leaf, xvm))
-		shadow_flush_due(xvm);
+		xvm_tlb_defer(xvm, 0, XVM_GFN_END);
 }
 
 /* The CPU may be setting A or D in it: none of that may be lost. */

@@ -27,8 +27,15 @@ void shadow_shrink_add(struct xvm_shadow *shadow)
 void shadow_shrink_remove(struct xvm_shadow *shadow)
 {
 	mutex_lock(&vms_lock);
-	list_del(&shadow->vms_link);
+	/* Twice does no harm. */
+	list_del_init(&shadow->vms_link);
 	mutex_unlock(&vms_lock);
+}
+
+void xvm_shadow_hide(struct xvm *xvm)
+{
+	if (xvm->mmu.shadow)
+		shadow_shrink_remove(xvm->mmu.shadow);
 }
 
 /* A look at something that changes: reclaim asks for no more. */
