@@ -24,7 +24,8 @@ static void xvm_destroy(struct xvm *xvm)
 	xvm_observe_vm_destroy(xvm);
 	/* First: until then host and reclaim may flush, and look at the vCPUs for it. */
 	xvm_mmu_notifier_unregister(xvm);
-	xvm_shadow_hide(xvm);
+	if (xvm->mmu.shadow)
+		xvm_shadow_hide(xvm);
 	xvm_destroy_vcpus(xvm);
 	xvm_arch_vm_destroy(xvm);
 	xvm_mmu_destroy(xvm);

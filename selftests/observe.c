@@ -3,7 +3,6 @@
  * What debugfs shows of a VM to others: its slots, its leaves, the checker's
  * answer; also while the VM runs, dies, or is gone.
  */
-#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "load.h"
 #include "pass.h"
 #include "test.h"
+#include "text.h"
 
 #define DEBUGFS "/sys/kernel/debug/xvm"
 #define MIB2 (2ul << 20)
@@ -30,42 +30,11 @@ DEVICE_FIXTURE(observe);
 			SKIP(return, "no debugfs");			\
 	} while (0)
 
-/* Opens a file of the only VM that a process has; -1: there is none. */
-static int open_file(pid_t pid, const char *name)
-{
-	struct dirent *entry;
-	char path[512];
-	int fd = -1;
-	DIR *dir;
-
-	dir = opendir(DEBUGFS);
-	if (!dir)
-		die("%s: %m", DEBUGFS);
-	while ((entry = readdir(dir))) {
-		if (atoi(entry->d_name) != pid)
-			continue;
-		snprintf(path, sizeof(path), DEBUGFS "/%s/%s", entry->d_name, name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-	}
-	closedir(dir);
-	return fd;
-}
-
-static ssize_t read_all(int fd, char *text, size_t size)
-{
-	ssize_t got, sum = 0;
-
-	while ((got = pread(fd, text + sum, size - 1 - sum, sum)) > 0)
-		sum += got;
-	text[sum] = '\0';
-	return got < 0 ? -errno : sum;
-}
-
 static void read_file(const char *name, char *text, size_t size)
 {
-	int fd = open_file(getpid(), name);
+	int fd = open_vm_file(DEBUGFS, getpid(), name);
 
-	if (fd < 0 || read_all(fd, text, size) < 0)
+	if (fd < 0 || read_text(fd, text, size) < 0)
 		die("%s: %m", name);
 	close(fd);
 }
@@ -194,19 +163,19 @@ TEST_F(observe, closed_vm)
 	ASSERT_EQ(KVM_EXIT_HLT,
 		  run_pass(&self->g, GUEST_FREE, 10, 1, true, &wrong));
 	for (i = 0; i < NR_FILES; i++) {
-		fds[i] = open_file(getpid(), files[i]);
+		fds[i] = open_vm_file(DEBUGFS, getpid(), files[i]);
 		ASSERT_GE(fds[i], 0);
 	}
 	guest_destroy(&self->g);
 	for (i = 0; i < NR_FILES; i++) {
-		EXPECT_GE(read_all(fds[i], text, sizeof(text)), 0) {
+		EXPECT_GE(read_text(fds[i], text, sizeof(text)), 0) {
 			TH_LOG("%s", files[i]);
 		}
 		/* The slot is still there, its memory is not. */
 		EXPECT_EQ(!strcmp(files[i], "map"), !text[0]);
 		close(fds[i]);
 	}
-	EXPECT_EQ(-1, open_file(getpid(), "verify"));
+	EXPECT_EQ(-1, open_vm_file(DEBUGFS, getpid(), "verify"));
 }
 
 /* Load on two vCPUs, looked at from a process that has none of its memory. */
@@ -251,14 +220,14 @@ TEST_F_TIMEOUT(observe, killed, 120)
 			run_load(self->dev, ready[1]);
 		ASSERT_EQ(1, read(ready[0], &c, 1));
 		for (i = 0; i < NR_FILES; i++) {
-			fds[i] = open_file(pid, files[i]);
+			fds[i] = open_vm_file(DEBUGFS, pid, files[i]);
 			ASSERT_GE(fds[i], 0);
 		}
 		for (looks = 0; looks < 12; looks++) {
 			if (looks == rounds)
 				ASSERT_EQ(0, kill(pid, SIGKILL));
 			for (i = 0; i < NR_FILES; i++) {
-				ssize_t got = read_all(fds[i], text,
+				ssize_t got = read_text(fds[i], text,
 						       sizeof(text));
 
 				if (got == -EAGAIN && !strcmp(files[i], "verify"))

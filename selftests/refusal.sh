@@ -4,24 +4,13 @@
 # Where xvm cannot work it refuses to load, and says why in one line.
 
 set -euo pipefail
+. "$(dirname "$0")/lib/results.sh"
 
 if [ $# -ne 2 ]; then
 	echo "Usage: $0 XVM.KO TEXT, as root, on a machine that lacks what TEXT names" >&2
 	exit 2
 fi
 
-# result STATUS NAME
-result() {
-	if [ "$1" = 0 ]; then
-		echo "ok $2"
-		passed=$((passed + 1))
-	else
-		echo "not ok $2"
-		failed=$((failed + 1))
-	fi
-}
-
-passed=0 failed=0
 before=$(dmesg | wc -l)
 insmod "$1" && status=1 || status=0
 result "$status" 'insmod fails'
@@ -33,5 +22,4 @@ said=$(dmesg | tail -n +"$((before + 1))" | grep -v taint || :)
 result "$status" "the log has one line: $2"
 [ "$status" = 0 ] || printf '# %s\n' "$said"
 
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+results

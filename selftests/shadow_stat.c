@@ -3,7 +3,6 @@
  * mmu_rmaps_stat, the file in a VM's debugfs folder that tells how many frames are
  * mapped by how many shadow entries; and the statistics beside it.
  */
-#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "load.h"
 #include "stats.h"
 #include "test.h"
+#include "text.h"
 #include "x86.h"
 
 DEVICE_FIXTURE(shadow_stat);
@@ -38,42 +38,16 @@ struct histogram {
 /* The file of the VM that some process has; -1: there is none. */
 static int open_stat(int dev, pid_t pid)
 {
-	const char *device = device_is_xvm(dev) ? "xvm" : "kvm";
-	char path[512];
-	struct dirent *entry;
-	int fd = -1;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/sys/kernel/debug/%s", device);
-	dir = opendir(path);
-	if (!dir)
-		die("%s: %m", path);
-	while ((entry = readdir(dir))) {
-		if (atoi(entry->d_name) != pid)
-			continue;
-		snprintf(path, sizeof(path), "/sys/kernel/debug/%s/%s/mmu_rmaps_stat", device,
-			 entry->d_name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-	}
-	closedir(dir);
-	return fd;
-}
-
-static ssize_t read_all(int fd, char *text, size_t size)
-{
-	ssize_t got, sum = 0;
-
-	while ((got = pread(fd, text + sum, size - 1 - sum, sum)) > 0)
-		sum += got;
-	text[sum] = '\0';
-	return got < 0 ? -errno : sum;
+	return open_vm_file(device_is_xvm(dev) ? "/sys/kernel/debug/xvm" :
+						 "/sys/kernel/debug/kvm",
+			    pid, "mmu_rmaps_stat");
 }
 
 static void read_stat_file(int dev, char *text, size_t size)
 {
 	int fd = open_stat(dev, getpid());
 
-	if (fd < 0 || read_all(fd, text, size) < 0)
+	if (fd < 0 || read_text(fd, text, size) < 0)
 		die("mmu_rmaps_stat: %m");
 	close(fd);
 }
@@ -342,7 +316,7 @@ TEST_F(shadow_stat, closed_vm)
 	ASSERT_GE(fd, 0);
 	guest_destroy(&self->g);
 	/* The slot is still there, its memory is not. */
-	EXPECT_LT(0, read_all(fd, text, sizeof(text)));
+	EXPECT_LT(0, read_text(fd, text, sizeof(text)));
 	close(fd);
 	EXPECT_EQ(-1, open_stat(self->dev, getpid()));
 }
@@ -377,7 +351,7 @@ TEST_F_TIMEOUT(shadow_stat, killed, 120)
 
 			if (looks == rounds)
 				ASSERT_EQ(0, kill(pid, SIGKILL));
-			ASSERT_GE(read_all(fd, text, sizeof(text)), 0);
+			ASSERT_GE(read_text(fd, text, sizeof(text)), 0);
 			ASSERT_TRUE(parse(text, &h)) {
 				TH_LOG("%s", text);
 			}

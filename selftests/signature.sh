@@ -5,6 +5,7 @@
 # and "xvm load" says what to do.
 
 set -euo pipefail
+. "$(dirname "$0")/lib/results.sh"
 
 if [ $# -ne 1 ]; then
 	echo "Usage: $0 XVM.KO, as root, on a kernel booted with module.sig_enforce=1" \
@@ -13,18 +14,6 @@ if [ $# -ne 1 ]; then
 fi
 xvm=${XVM_BUILD:-$(dirname "$0")/../build}/bin/xvm
 
-# result STATUS NAME
-result() {
-	if [ "$1" = 0 ]; then
-		echo "ok $2"
-		passed=$((passed + 1))
-	else
-		echo "not ok $2"
-		failed=$((failed + 1))
-	fi
-}
-
-passed=0 failed=0
 grep -q '^overlay ' /proc/modules && status=0 || status=1
 result "$status" "the kernel's own modules load: the lab's root needs them"
 said=$("$xvm" load "$1" 2>&1) && status=1 || status=0
@@ -39,5 +28,4 @@ said=$(dmesg | grep -E 'Loading of unsigned module|unsigned module loading is re
 result "$status" 'the kernel has refused it as an unsigned one'
 printf '# %s\n' "$said"
 
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+results

@@ -24,7 +24,7 @@
 
 /* Pages that are cleaned with the lock held once. */
 #define CLEAN_CHUNK	8192UL
-/* The same where others must wait. */
+/* Pages that are unmapped with the lock held for writing once. */
 #define KEEP_CHUNK	BIT_ULL(15)
 
 static size_t bitmap_bytes(const struct memslot *slot)
@@ -63,17 +63,14 @@ struct pass {
 	bool mapped;		/* leaves there are the range's own */
 };
 
-/*
- * Take the bits that only names into nobody's hands, or all of them into dirty.
- * With nothing to take from leaves, nothing is taken here.
- */
+/* Clear the bits that only names, or else move all of them to dirty. */
 static void take_bits(const struct pass *pass, u64 first, u64 stop)
 {
 	atomic_long_t *bitmap = (atomic_long_t *)pass->bitmap;
 	const struct xvm_pgtable_take *take = &pass->take;
 	u64 i;
 
-	for (i = first / BITS_PER_LONG; take->bits && i < BITS_TO_LONGS(stop); i++) {
+	for (i = first / BITS_PER_LONG; i < BITS_TO_LONGS(stop); i++) {
 		if (take->only)
 			atomic_long_andnot(take->only[i], &bitmap[i]);
 		else
@@ -175,33 +172,24 @@ void xvm_dirty_collect(struct xvm *xvm, const struct memslot *slot)
 
 void xvm_dirty_keep(struct xvm *xvm, const struct memslot *slot, u64 start, u64 end)
 {
-	struct xvm_pgtable_take take = {
-		.start = start,
-		.base = slot->base_gfn,
-		.dirty = slot->dirty_bitmap,
-	};
-
 	lockdep_assert_held_write(&xvm->mmu.lock);
 	if (!slot->dirty_bitmap || !xvm_dirty_by_cpu(&xvm->mmu))
 		return;
 	for (;;) {
-		take.end = min(end, take.start + KEEP_CHUNK);
-		take.bits = XVM_PTE_WRITE | XVM_PTE_DIRTY;
-		if (xvm_pgtable_take(&xvm->mmu.pgt, &take)) {
-			/*
-			 * A CPU that was about to write when W went may set D
-			 * yet, until it has left the guest for the flush.  Nor
-			 * may who takes these bits find TLBs that go on writing.
-			 */
-			xvm_tlb_defer(xvm, slot->base_gfn, memslot_end_gfn(slot));
-			xvm_mmu_zap_flush(xvm);
-			take.bits = XVM_PTE_DIRTY;
-			xvm_pgtable_take(&xvm->mmu.pgt, &take);
-		}
-		if (take.end == end)
+		u64 stop = min(end, start + KEEP_CHUNK);
+		u64 nr = xvm_pgtable_unmap_small(&xvm->mmu.pgt, start, stop, slot->base_gfn,
+						 slot->dirty_bitmap);
+
+		xvm_mmu_count_leaves(xvm, 1, -(s64)nr);
+		if (nr)
+			xvm_tlb_defer(xvm, start, stop);
+		if (stop == end)
 			return;
+		/* Who takes these bits meanwhile must not find TLBs that go on writing. */
+		if (nr)
+			xvm_mmu_zap_flush(xvm);
 		write_unlock(&xvm->mmu.lock);
-		take.start = take.end;
+		start = stop;
 		write_lock(&xvm->mmu.lock);
 	}
 }

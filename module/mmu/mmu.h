@@ -225,9 +225,9 @@ bool xvm_dirty_clear(struct xvm *xvm, const struct memslot *slot, u64 first, u64
 /* May sleep.  Tell the slot's bitmap what its leaves say. */
 void xvm_dirty_collect(struct xvm *xvm, const struct memslot *slot);
 /*
- * Lock held for writing, and then to zap and flush: what leaves say is kept in
- * the slot's log.  Nothing can be mapped there until then: the lock may be
- * dropped in between.
+ * Lock held for writing, and then to zap and flush: the small leaves of a logged
+ * range are unmapped, and what they say is kept in the slot's log.  Nothing can
+ * be mapped there until then: the lock may be dropped in between.
  */
 void xvm_dirty_keep(struct xvm *xvm, const struct memslot *slot, u64 start, u64 end);
 
@@ -319,7 +319,8 @@ void xvm_tlb_exit(void);
  * called with its mutex held.
  */
 int xvm_shadow_init(void);	/* once per module */
-/* From now on reclaim leaves the VM alone.  Before its vCPUs go, which a flush looks at. */
+/* Between the two reclaim may take a VM's shadow pages, and flush, which looks at vCPUs. */
+void xvm_shadow_show(struct xvm *xvm);
 void xvm_shadow_hide(struct xvm *xvm);
 void xvm_shadow_exit(void);
 int xvm_shadow_create(struct xvm *xvm);

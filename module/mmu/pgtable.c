@@ -3,6 +3,7 @@
  * The walker and the operations on guest-physical page tables; see pgtable.h.
  */
 #include <linux/atomic.h>
+#include <linux/bitops.h>
 #include <linux/compiler.h>
 
 #include "pgtable.h"
@@ -274,6 +275,44 @@ bool xvm_pgtable_unmap(struct xvm_pgtable *pgt, u64 start, u64 end, void *ctx,
 
 	xvm_pgtable_walk(pgt, &walk);
 	return unmap.any;
+}
+
+struct unmap_small {
+	u64 base;
+	unsigned long *dirty;
+	u64 nr;
+};
+
+static enum xvm_walk_answer unmap_small_visit(struct xvm_walk *walk, u64 *pte, u64 val, u64 gfn,
+					      unsigned int level, enum xvm_walk_visit why)
+{
+	struct unmap_small *unmap = walk->ctx;
+
+	if (level > 1)
+		return XVM_WALK_ON;
+	/* The CPU may have set D. */
+	if (cmpxchg64(pte, val, 0) != val)
+		return XVM_WALK_AGAIN;
+	if (val & XVM_PTE_DIRTY)
+		set_bit(gfn - unmap->base, unmap->dirty);
+	unmap->nr++;
+	return XVM_WALK_ON;
+}
+
+u64 xvm_pgtable_unmap_small(struct xvm_pgtable *pgt, u64 start, u64 end, u64 base,
+			    unsigned long *dirty)
+{
+	struct unmap_small unmap = { .base = base, .dirty = dirty };
+	struct xvm_walk walk = {
+		.visit = unmap_small_visit,
+		.visits = XVM_WALK_LEAF,
+		.start = start,
+		.end = end,
+		.ctx = &unmap,
+	};
+
+	xvm_pgtable_walk(pgt, &walk);
+	return unmap.nr;
 }
 
 struct split {

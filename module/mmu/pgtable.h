@@ -166,6 +166,14 @@ bool xvm_pgtable_unmap(struct xvm_pgtable *pgt, u64 start, u64 end, void *ctx,
 		       struct xvm_pgtable_count *count);
 
 /*
+ * Unmap the 4K leaves of [start, end), one by one, and set in dirty the bit
+ * (gfn - base) of each that had D.  Larger ones and all tables stay.  Others may
+ * set bits in dirty meanwhile.  Exclusive.  Returns how many they were.
+ */
+u64 xvm_pgtable_unmap_small(struct xvm_pgtable *pgt, u64 start, u64 end, u64 base,
+			    unsigned long *dirty);
+
+/*
  * Split the leaves of [start, end) that are larger than 4K, those that straddle
  * an edge included, into tables of 4K leaves with the same rights; if they can be
  * written they count as dirty.  No flush is due, see xvm_pgtable_map().  Tables
@@ -181,7 +189,7 @@ u64 xvm_pgtable_split(struct xvm_pgtable *pgt, u64 start, u64 end, void *ctx);
  */
 struct xvm_pgtable_take {
 	u64 start, end;			/* gfns, end exclusive */
-	u64 bits;			/* XVM_PTE_WRITE, XVM_PTE_DIRTY, both or none */
+	u64 bits;			/* XVM_PTE_WRITE, XVM_PTE_DIRTY or none */
 	u64 base;			/* the gfn of the first bit of both bitmaps, <= start */
 	const unsigned long *only;	/* look at leaves with their bit set alone; NULL: at all */
 	unsigned long *dirty;		/* or NULL: gets the bit of each 4K leaf that had D */

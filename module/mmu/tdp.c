@@ -219,6 +219,8 @@ int xvm_mmu_init(struct xvm *xvm)
 	err = xvm_mmu_notifier_register(xvm);
 	if (err)
 		goto destroy_shadow;
+	if (mmu->shadow)
+		xvm_shadow_show(xvm);
 	return 0;
 
 destroy_shadow:

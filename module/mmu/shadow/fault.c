@@ -415,7 +415,10 @@ static int map_leaf(struct xvm_vcpu *vcpu, struct shadow_fault *fault,
 		} else {
 			entry = &sv->pae[fault->gva >> 30 & 3];
 		}
-		/* The tables of this very walk are marked by now: it may map one of them. */
+		/*
+		 * The tables of this very walk are marked by now: it may map one
+		 * of them, and go on to a lower level for it.
+		 */
 		if (level == fault->level)
 			avoid_tables(vcpu->xvm, fault);
 		if (level == fault->level)

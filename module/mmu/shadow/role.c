@@ -173,7 +173,6 @@ int xvm_shadow_create(struct xvm *xvm)
 	INIT_LIST_HEAD(&shadow->freeable);
 	shadow->xvm = xvm;
 	xvm->mmu.shadow = shadow;
-	shadow_shrink_add(shadow);
 	return 0;
 }
 
@@ -181,7 +180,6 @@ void xvm_shadow_destroy(struct xvm *xvm)
 {
 	struct xvm_shadow *shadow = xvm->mmu.shadow;
 
-	shadow_shrink_remove(shadow);
 	do {
 		unsigned int i;
 

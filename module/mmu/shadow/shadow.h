@@ -225,10 +225,6 @@ void shadow_limit_aliases(struct xvm *xvm, unsigned int level, u64 gfn);
 /* prefetch.c: around entry at of a page that has just got one */
 void shadow_prefetch(struct xvm_vcpu *vcpu, struct shadow_page *sp, unsigned int at);
 
-/* shrink.c: the VMs whose pages may be reclaimed; they are, from the one call to the other */
-void shadow_shrink_add(struct xvm_shadow *shadow);
-void shadow_shrink_remove(struct xvm_shadow *shadow);
-
 /* role.c */
 union shadow_role shadow_role(const struct xvm_gpt_role *gpt, unsigned int level, u32 access);
 u32 shadow_access(u64 gpte);	/* SHADOW_ */

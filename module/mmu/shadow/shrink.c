@@ -17,25 +17,18 @@ static LIST_HEAD(vms);
 static DEFINE_MUTEX(vms_lock);
 static struct shrinker *shrinker;
 
-void shadow_shrink_add(struct xvm_shadow *shadow)
+void xvm_shadow_show(struct xvm *xvm)
 {
 	mutex_lock(&vms_lock);
-	list_add_tail(&shadow->vms_link, &vms);
-	mutex_unlock(&vms_lock);
-}
-
-void shadow_shrink_remove(struct xvm_shadow *shadow)
-{
-	mutex_lock(&vms_lock);
-	/* Twice does no harm. */
-	list_del_init(&shadow->vms_link);
+	list_add_tail(&xvm->mmu.shadow->vms_link, &vms);
 	mutex_unlock(&vms_lock);
 }
 
 void xvm_shadow_hide(struct xvm *xvm)
 {
-	if (xvm->mmu.shadow)
-		shadow_shrink_remove(xvm->mmu.shadow);
+	mutex_lock(&vms_lock);
+	list_del(&xvm->mmu.shadow->vms_link);
+	mutex_unlock(&vms_lock);
 }
 
 /* A look at something that changes: reclaim asks for no more. */

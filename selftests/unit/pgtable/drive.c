@@ -153,11 +153,9 @@ static u64 pick_start(struct world *world)
 /* From all of a range, or what a bitmap names, with a CPU that marks entries meanwhile. */
 static void take(struct world *world)
 {
-	static const u64 bits[] = {
-		XVM_PTE_WRITE, XVM_PTE_WRITE | XVM_PTE_DIRTY, XVM_PTE_DIRTY, 0,
-	};
+	static const u64 bits[] = { XVM_PTE_WRITE, XVM_PTE_DIRTY, 0 };
 	unsigned long only[2 * XVM_PGT_ENTRIES / (8 * sizeof(long))] = {};
-	struct xvm_pgtable_take take = { .bits = bits[pick(world->source, 4)] };
+	struct xvm_pgtable_take take = { .bits = bits[pick(world->source, 3)] };
 	u32 before = 0;
 	unsigned int i;
 
@@ -210,7 +208,14 @@ static void step(struct world *world)
 	struct source *source = world->source;
 	u64 start;
 
-	switch (pick(source, 25)) {
+	switch (pick(source, 26)) {
+	case 25:
+		/* A CPU may still write while they go. */
+		start = pick_start(world);
+		world->marker = mark_used;
+		world_unmap_small(world, start, start + 1 + pick(source, 4 * XVM_PGT_ENTRIES));
+		world->marker = NULL;
+		break;
 	case 20:
 		split(world);
 		break;

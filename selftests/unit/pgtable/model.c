@@ -195,6 +195,26 @@ void model_unmap(struct model *model, u64 start, u64 end, struct xvm_pgtable_cou
 	model->nr_tables = kept;
 }
 
+u64 model_unmap_small(struct model *model, u64 start, u64 end, unsigned long *dirty)
+{
+	unsigned int i, kept = 0;
+	u64 nr = 0;
+
+	for (i = 0; i < model->nr_leaves; i++) {
+		struct model_leaf leaf = model->leaves[i];
+
+		if (leaf.level > 1 || leaf.gfn < start || leaf.gfn >= end) {
+			model->leaves[kept++] = leaf;
+			continue;
+		}
+		if (leaf.pte & XVM_PTE_DIRTY)
+			set_bit(leaf.gfn - start, dirty);
+		nr++;
+	}
+	model->nr_leaves = kept;
+	return nr;
+}
+
 u64 model_split(struct model *model, u64 start, u64 end, unsigned int *budget)
 {
 	unsigned int i = 0;

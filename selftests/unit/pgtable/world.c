@@ -296,6 +296,21 @@ void world_unmap(struct world *world, u64 start, u64 end)
 	CHECK(got.start == gone.start && got.end == gone.end);
 }
 
+void world_unmap_small(struct world *world, u64 start, u64 end)
+{
+	size_t bytes = 8 * ((end - start) / 64 + 1);
+	unsigned long *got = calloc(1, bytes), *want = calloc(1, bytes);
+	u64 nr;
+
+	CHECK(got && want);
+	nr = xvm_pgtable_unmap_small(&world->pgt, start, end, start, got);
+	CHECK(nr == model_unmap_small(&world->model, start, end, want));
+	CHECK(!memcmp(got, want, bytes));
+	world->leaves[1] -= nr;
+	free(got);
+	free(want);
+}
+
 void world_take(struct world *world, struct xvm_pgtable_take *take)
 {
 	size_t bytes = 8 * ((take->end - take->base) / 64 + 1);

@@ -44,6 +44,8 @@ enum xvm_map_result model_map(struct model *model, u64 gfn, unsigned int level, 
 void model_walked_to(struct model *model, u64 gfn, unsigned int level, unsigned int *budget);
 unsigned int model_fill(struct model *model, u64 gfn, const u64 *ptes, unsigned int nr);
 void model_unmap(struct model *model, u64 start, u64 end, struct xvm_pgtable_count *gone);
+/* Of 4K leaves; dirty: from start on.  Returns how many. */
+u64 model_unmap_small(struct model *model, u64 start, u64 end, unsigned long *dirty);
 /* Returns how far the tables sufficed. */
 u64 model_split(struct model *model, u64 start, u64 end, unsigned int *budget);
 void model_allow_write(struct model *model, u64 start, u64 end);
@@ -121,6 +123,7 @@ unsigned int world_fill(struct world *world, u64 gfn, const u64 *ptes, unsigned 
 void world_unmap(struct world *world, u64 start, u64 end);
 /* Its dirty is the world's own, and whatever the caller says. */
 void world_take(struct world *world, struct xvm_pgtable_take *take);
+void world_unmap_small(struct world *world, u64 start, u64 end);
 u64 world_split(struct world *world, u64 start, u64 end, struct cache *cache);
 void world_allow_write(struct world *world, u64 start, u64 end);
 bool world_age(struct world *world, u64 start, u64 end, bool clear);
