@@ -226,6 +226,41 @@ TEST_F(fault_around, mprotect)
 	}
 }
 
+/* Fresh memory that the host has only read is the zero page everywhere, until it is written. */
+TEST_F(fault_around, zero_pages)
+{
+	bool around = device_is_xvm(self->dev) && device_has_npt(self->dev);
+	uint8_t *mem = mem_alloc(SIZE);
+	uint64_t i, before, wrong;
+
+	madvise(mem, SIZE, MADV_NOHUGEPAGE);
+	for (i = 0; i < PAGES; i++)
+		ASSERT_EQ(0, *(volatile uint64_t *)word(mem, i));
+	guest_start64(&self->g, self->dev, pass, pass_end);
+	guest_add_slot(&self->g, 1, 0, FAR_GPA, SIZE, mem);
+	ASSERT_EQ(0, mprotect(word(mem, 1), GUEST_PAGE, PROT_NONE));
+	before = fixed(&self->g);
+	for (i = 0; i < PAGES; i++)
+		if (i != 1)
+			EXPECT_PAGES(i, 1, 0, false);
+	if (around)
+		EXPECT_GE(PAGES / 16 + 1, fixed(&self->g) - before);
+	EXPECT_EQ(-EFAULT,
+		  run_pass(&self->g, FAR_GPA + GUEST_PAGE, 1, 0, false, &wrong));
+	ASSERT_EQ(0, mprotect(word(mem, 1), GUEST_PAGE, PROT_READ | PROT_WRITE));
+
+	/* Written by one side, it is another page for both. */
+	for (i = 0; i < PAGES; i += 2)
+		*word(mem, i) = 1000 + i;
+	for (i = 0; i < PAGES; i++)
+		EXPECT_PAGES(i, 1, i % 2 ? 0 : 1000 + i, i % 4 == 3);
+	for (i = 0; i < PAGES; i++)
+		EXPECT_EQ(i % 2 ? 0 : 1000 + i, *word(mem, i));
+	EXPECT_PAGES(0, PAGES, 3000, true);
+	for (i = 0; i < PAGES; i++)
+		EXPECT_EQ(3000 + i, *word(mem, i));
+}
+
 /* Of fresh memory: how many pages the host has. */
 static uint64_t present(uint8_t *mem)
 {

@@ -50,9 +50,10 @@ static unsigned int get_run(const struct xvm_around *around, unsigned int first,
 }
 
 /* Look up all that are present, in runs of the same rights.  Returns which could be had. */
-static u64 get_pages(const struct xvm_around *around, u64 present, u64 writable,
+static u64 get_pages(const struct xvm_around *around, const struct xvm_host_pages *host,
 		     struct page **pages)
 {
+	u64 present = host->present & ~host->zero, writable = host->writable;
 	unsigned int i = 0;
 	u64 got = 0;
 
@@ -67,7 +68,13 @@ static u64 get_pages(const struct xvm_around *around, u64 present, u64 writable,
 		if (nr)
 			got |= GENMASK_ULL(first + nr - 1, first);
 	}
-	return got;
+	for (i = 0; i < around->nr; i++) {
+		if (!(host->zero >> i & 1))
+			continue;
+		pages[i] = ZERO_PAGE(0);
+		get_page(pages[i]);
+	}
+	return got | host->zero;
 }
 
 static void map_pages(struct xvm_vcpu *vcpu, const struct xvm_around *around, unsigned long seq,
@@ -106,19 +113,21 @@ void xvm_mmu_fault_around(struct xvm_vcpu *vcpu, const struct xvm_around *around
 			  unsigned long seq, u64 vacant)
 {
 	struct page *pages[AROUND_MAX];
-	u64 present, writable, got;
+	struct xvm_host_pages host;
 	unsigned int i;
+	u64 got;
 
-	xvm_hostmap_scan(around->hva, around->nr, &present, &writable);
-	present &= vacant;
-	if (!present)
+	xvm_hostmap_scan(around->hva, around->nr, &host);
+	host.present &= vacant;
+	host.zero &= vacant;
+	if (!host.present)
 		return;
 	if (!around->writable)
-		writable = 0;
-	got = get_pages(around, present, writable, pages);
+		host.writable = 0;
+	got = get_pages(around, &host, pages);
 	if (!got)
 		return;
-	map_pages(vcpu, around, seq, got, writable, pages);
+	map_pages(vcpu, around, seq, got, host.writable, pages);
 	for (i = 0; i < around->nr; i++)
 		if (got >> i & 1)
 			put_page(pages[i]);

@@ -191,8 +191,10 @@ static void read_pte(struct xvm_host_entry *entry, unsigned long hva, const pte_
 
 	*entry = (struct xvm_host_entry) {};
 	entry->none = pte_none(pte);
-	if (pte_present(pte))
-		set_entry(entry, hva, 1, pte_pfn(pte), pte_write(pte), pte_dirty(pte));
+	if (!pte_present(pte))
+		return;
+	set_entry(entry, hva, 1, pte_pfn(pte), pte_write(pte), pte_dirty(pte));
+	entry->zero = is_zero_pfn(pte_pfn(pte)) && pte_access_permitted(pte, false);
 }
 
 void xvm_hostmap_entry(unsigned long hva, struct xvm_host_entry *entry)
@@ -220,15 +222,14 @@ unsigned int xvm_hostmap_empty(unsigned long hva, unsigned int nr)
 	return i;
 }
 
-void xvm_hostmap_scan(unsigned long hva, unsigned int nr, u64 *present, u64 *writable)
+void xvm_hostmap_scan(unsigned long hva, unsigned int nr, struct xvm_host_pages *pages)
 {
 	struct xvm_host_entry entry;
 	unsigned long flags;
 	pte_t *ptep = NULL;
 	unsigned int i;
 
-	*present = 0;
-	*writable = 0;
+	*pages = (struct xvm_host_pages) {};
 	local_irq_save(flags);
 	for (i = 0; i < nr; i++, hva += PAGE_SIZE) {
 		/* Once for each table that the range touches. */
@@ -240,9 +241,11 @@ void xvm_hostmap_scan(unsigned long hva, unsigned int nr, u64 *present, u64 *wri
 			read_pte(&entry, hva, ptep);
 		if (!entry.level)
 			continue;
-		*present |= BIT_ULL(i);
+		pages->present |= BIT_ULL(i);
 		if (entry.writable && entry.dirty)
-			*writable |= BIT_ULL(i);
+			pages->writable |= BIT_ULL(i);
+		if (entry.zero)
+			pages->zero |= BIT_ULL(i);
 	}
 	local_irq_restore(flags);
 }

@@ -287,6 +287,7 @@ struct xvm_host_entry {
 	u64 pfn;			/* of the address itself */
 	bool writable;
 	bool dirty;
+	bool zero;			/* the zero page, readable: lookups don't find that one */
 	bool none;			/* nor is there a page elsewhere, swapped out for one */
 };
 
@@ -295,8 +296,15 @@ struct xvm_host_entry {
  * invalidation of the address has begun before mmu.lock is held.
  */
 void xvm_hostmap_entry(unsigned long hva, struct xvm_host_entry *entry);
-/* The same of nr pages, up to 64, a bit each: is it there; may it be written, and has been. */
-void xvm_hostmap_scan(unsigned long hva, unsigned int nr, u64 *present, u64 *writable);
+
+/* The same of up to 64 pages, a bit each. */
+struct xvm_host_pages {
+	u64 present;
+	u64 writable;			/* and has been written */
+	u64 zero;
+};
+
+void xvm_hostmap_scan(unsigned long hva, unsigned int nr, struct xvm_host_pages *pages);
 
 /*
  * tlb.c.  When one of these returns, no vCPU uses a translation that was

@@ -6,6 +6,7 @@
 #include <linux/percpu.h>
 #include <asm/debugreg.h>
 
+#include "gpt.h"
 #include "insn.h"
 #include "x86.h"
 
@@ -300,4 +301,60 @@ int xvm_emulate_crdr(struct xvm_vcpu *vcpu)
 	default:
 		return xvm_skip_failed(vcpu);
 	}
+}
+
+enum { INVPCID_ADDRESS, INVPCID_SINGLE, INVPCID_ALL, INVPCID_ALL_BUT_GLOBAL };
+
+struct invpcid_desc {
+	u64 pcid;
+	u64 addr;
+};
+
+/* 0; 1: the guest faults or tries again; -EFAULT: no memory there. */
+static int read_desc(struct xvm_vcpu *vcpu, u64 linear, struct invpcid_desc *desc)
+{
+	u32 access = XVM_GPT_SET_AD | (vcpu->arch.rflags & X86_EFLAGS_AC ? XVM_GPT_AC : 0);
+	unsigned int done = 0;
+
+	while (done < sizeof(*desc)) {
+		unsigned int n = min_t(u64, sizeof(*desc) - done,
+				       PAGE_SIZE - offset_in_page(linear));
+		struct xvm_gpt_result res;
+		int ret = xvm_translate(vcpu, linear, access, &res);
+
+		if (ret == XVM_GPT_FAULT)
+			xvm_queue_page_fault(vcpu, linear, res.error_code);
+		if (ret == XVM_GPT_FAULT || ret == -EAGAIN)
+			return 1;
+		if (ret || xvm_read_gpa(vcpu, res.gpa, (u8 *)desc + done, n))
+			return -EFAULT;
+		linear += n;
+		done += n;
+	}
+	return 0;
+}
+
+int xvm_check_invpcid(struct xvm_vcpu *vcpu, u64 type, u64 linear, bool *allowed)
+{
+	struct invpcid_desc desc;
+	int ret;
+
+	if (!xvm_guest_has(vcpu, X86_FEATURE_INVPCID)) {
+		xvm_queue_ud(vcpu);
+		return 1;
+	}
+	if (type > INVPCID_ALL_BUT_GLOBAL || xvm_vendor->get_cpl(vcpu))
+		goto gp;
+	ret = read_desc(vcpu, linear, &desc);
+	if (ret)
+		return ret < 0 ? xvm_internal_error(vcpu, NULL, 0) : 1;
+	if (desc.pcid >> 12 || (type == INVPCID_ADDRESS && !xvm_canonical(desc.addr)))
+		goto gp;
+	if (type <= INVPCID_SINGLE && desc.pcid && !(xvm_vendor->get_cr4(vcpu) & X86_CR4_PCIDE))
+		goto gp;
+	*allowed = true;
+	return 1;
+gp:
+	xvm_queue_gp(vcpu);
+	return 1;
 }

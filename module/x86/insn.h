@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Intercepted instructions that are no memory operands' business: their length
- * where hardware doesn't tell it, and moves to and from control and debug
- * registers where it doesn't say which.
+ * Intercepted instructions that the emulator isn't needed for: their length
+ * where hardware doesn't tell it, moves to and from control and debug registers
+ * where it doesn't say which, and the descriptor of INVPCID.
  */
 #ifndef XVM_X86_INSN_H
 #define XVM_X86_INSN_H
@@ -15,5 +15,10 @@ int xvm_skip_insn(struct xvm_vcpu *vcpu);
 int xvm_skip_failed(struct xvm_vcpu *vcpu);
 /* MOV to and from CR0, CR4, DRn; LMSW, SMSW, CLTS.  As xvm_emulate(). */
 int xvm_emulate_crdr(struct xvm_vcpu *vcpu);
+/*
+ * INVPCID of @type with its descriptor at @linear.  If it isn't allowed, or not to be read, the
+ * guest gets its fault.  As xvm_emulate().
+ */
+int xvm_check_invpcid(struct xvm_vcpu *vcpu, u64 type, u64 linear, bool *allowed);
 
 #endif

@@ -76,9 +76,8 @@ void xvm_msr_reset(struct xvm_vcpu *vcpu, bool init)
 	xvm_get_feature_msr(MSR_IA32_ARCH_CAPABILITIES, &arch->arch_capabilities);
 }
 
-static bool canonical(u64 addr)
+bool xvm_canonical(u64 addr)
 {
-	/* By what the CPU can do, whatever the guest's paging mode: as hardware checks it. */
 	unsigned int bits = xvm_cpuid_has(&xvm_cpuid_offered, X86_FEATURE_LA57) ? 57 : 48;
 
 	return sign_extend64(addr, bits - 1) == addr;
@@ -316,7 +315,7 @@ static int set_hardware_msr(struct xvm_vcpu *vcpu, u32 index, u64 val)
 	case MSR_KERNEL_GS_BASE:
 	case MSR_LSTAR:
 	case MSR_CSTAR:
-		if (!canonical(val))
+		if (!xvm_canonical(val))
 			return 1;
 		break;
 	case MSR_IA32_SYSENTER_EIP:

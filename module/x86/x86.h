@@ -149,6 +149,8 @@ static inline void xvm_queue_ud(struct xvm_vcpu *vcpu)
  */
 struct xvm_gpt_result;
 struct xvm_gpt_role;
+/* By what the CPU can do, whatever the guest's paging mode: as hardware checks it in MSRs. */
+bool xvm_canonical(u64 addr);
 bool xvm_access_begin(struct xvm_vcpu *vcpu);
 void xvm_access_end(struct xvm_vcpu *vcpu, bool began);
 /* -EFAULT: no memory there */

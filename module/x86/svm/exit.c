@@ -189,12 +189,20 @@ static int handle_invlpg(struct xvm_vcpu *vcpu)
 	return skip_or_fail(vcpu);
 }
 
-/* Whatever it asks to be forgotten, more may be: all is read anew. */
+/*
+ * Intercepted with shadow paging alone.  EXITINFO1 is the descriptor's address, EXITINFO2 the
+ * type (15.9).  Whatever it asks to be forgotten, more may be: all is read anew.
+ */
 static int handle_invpcid(struct xvm_vcpu *vcpu)
 {
-	/* Four types: an address, a PCID, all, all but global ones. */
-	if (to_vmcb(vcpu)->control.exit_info_2 > 3)
-		return inject_gp(vcpu);
+	struct vmcb *vmcb = to_vmcb(vcpu);
+	bool allowed = false;
+	int ret;
+
+	ret = xvm_check_invpcid(vcpu, vmcb->control.exit_info_2, vmcb->control.exit_info_1,
+				&allowed);
+	if (!allowed)
+		return ret;
 	xvm_shadow_stale(vcpu);
 	vcpu->arch.tlb_gen = 0;
 	return skip_or_fail(vcpu);
