@@ -31,11 +31,11 @@ help:
 	@echo 'make check KERNEL=SERIES'
 	@echo '                   whole on that kernel alone'
 	@echo 'make check-all     whole on each kernel, and its own KVM selftests'
-	@echo 'make check-debug   on a debug kernel, which is built first'
+	@echo 'make check-debug   on debug kernels, which are built first'
 	@echo 'make check-unit    run the tests that need no kernel'
 	@echo 'make check-style   check how the sources look, and the references'
 	@echo 'make check-static  have compilers, sparse, an analyzer and coccinelle look at them'
-	@echo 'make fuzz TIME=S   fuzz the device for S seconds (60) in the lab'"'"'s debug kernel'
+	@echo 'make fuzz TIME=S   fuzz the device for S seconds (120) in the lab'"'"'s debug kernel'
 	@echo 'make check-upstream'
 	@echo '                   run the kernel'"'"'s own KVM selftests on both devices;'
 	@echo '                   scripts/upstream --help tells how to choose among them'
@@ -89,7 +89,7 @@ check-upstream:
 	scripts/upstream $(if $(HOST),--host)
 
 fuzz:
-	scripts/fuzz $(or $(TIME),60)
+	scripts/fuzz $(or $(TIME),120)
 
 check-packages:
 	scripts/package-test

@@ -60,11 +60,25 @@ GUEST_ASM(own_tables, 64,
 	  "xor %rdx, 0x3000(, %rsi, 8); invlpg (%rbx); mov (%rbx), %rax; mov %rax, 8(%rbx)\n"
 	  "add %r12, %rbx; loop 1b; hlt");
 
+/* The target is a table of the addresses around it, whose entries then change. */
+GUEST_ASM(new_table, 64,
+	  "mov %rdi, %r8; and $-4096, %r8; xor %esi, %esi\n"
+	  "1: mov %rsi, %rax; shl $12, %rax; or $0x67, %eax; mov %rax, (%r8, %rsi, 8)\n"
+	  "inc %esi; cmp $510, %esi; jb 1b\n"
+	  "movabs $0xf4f4f4f4f4f4f4f4, %rax; mov %rax, (%r8, %rsi, 8); mov %rax, 8(%r8, %rsi, 8)\n"
+	  "mov %rbx, %rsi; shr $21, %rsi; and $0x7ff, %esi; lea 0x67(%r8), %rax\n"
+	  "mov %rax, 0x3000(, %rsi, 8); invlpg (%rbx); and $-0x200000, %rbx\n"
+	  "2: mov (%rbx), %rax; mov %rax, 8(%rbx); mov %rbx, %rsi; shr $12, %rsi; and $511, %esi\n"
+	  "xor %rdx, (%r8, %rsi, 8); ror $7, %rdx; invlpg (%rbx); mov (%rbx), %rax\n"
+	  "add %r12, %rbx; loop 2b; hlt");
+
 GUEST_ASM(own_code, 64,
 	  "lea 2f(%rip), %rsi; mov %dl, (%rsi); movb $0xc3, 1(%rsi); call 2f; mov %dh, (%rsi)\n"
 	  "call 2f; hlt; 2: nop; nop; nop");
 
 GUEST_ASM(exceptions, 64, "ud2; int3; int $0x80; div %ecx; hlt");
+
+#define NR_TABLES 6u /* at GUEST_TABLES */
 
 /* Bytes of the seed, instead of code. */
 static const uint8_t nothing[1];
@@ -78,11 +92,25 @@ static const struct {
 	CODE(ports), CODE(instructions), CODE(msrs), CODE(system_calls), CODE(own_tables),
 	CODE(own_code), CODE(exceptions),
 	{ nothing, nothing },
+	CODE(new_table),
 };
 
 unsigned int nr_guests(void)
 {
 	return sizeof(guests) / sizeof(guests[0]);
+}
+
+/*
+ * A guest that strays into its tables, and executes them, ends in them: QEMU hangs
+ * where an instruction begins in one of the tables that the next byte's address is
+ * looked up by (docs/lab.md).  The last two entries are HLT all over, and map nothing.
+ */
+static void end_tables(struct guest *g)
+{
+	unsigned int i;
+
+	for (i = 1; i <= NR_TABLES; i++)
+		memset(g->mem + GUEST_TABLES + i * GUEST_PAGE - 16, 0xf4, 16);
 }
 
 /* 64, 32 or 16 bits, or 64 in user mode. */
@@ -99,6 +127,7 @@ static void set_mode(struct guest *g, struct vcpu *v, unsigned int mode, uint32_
 		return;
 	}
 	guest_long_mode(g, v, rip);
+	end_tables(g);
 	if (mode % 4 == 3) {
 		vcpu_get_sregs(v, &s);
 		s.cs.dpl = 3;
