@@ -63,15 +63,25 @@ struct taking {
 static unsigned long find_in_word(const struct xvm_pgtable_take *take, u64 *pte, u64 at, u64 end)
 {
 	const u64 bits = take->bits | (take->dirty ? XVM_PTE_DIRTY : 0);
-	unsigned int i, first = (at - take->base) % WORD;
+	unsigned int i, nr = end - at, first = (at - take->base) % WORD;
 	unsigned long only = ~0ul, found = 0;
 
 	if (take->only)
 		only = take->only[(at - take->base) / WORD];
-	for (i = 0; only && i < end - at; i++)
-		if (READ_ONCE(pte[i]) & bits)
-			found |= 1ul << (first + i);
-	return found & only;
+	if (!only)
+		return 0;
+	/* No branch would be foreseen: which pages are written is anybody's guess. */
+#pragma GCC unroll 8
+	for (i = 0; i < nr; i++)
+		found |= (unsigned long)!!(READ_ONCE(pte[i]) & bits) << i;
+	return found << first & only;
+}
+
+/* They stay in the leaves: in most cases the bitmap has had them from there before. */
+static void note_word(unsigned long *word, unsigned long found)
+{
+	if (found && (found & ~READ_ONCE(*word)))
+		atomic_long_or(found, (atomic_long_t *)word);
 }
 
 static void take_small(struct xvm_walk *walk, u64 *table, u64 gfn)
@@ -86,6 +96,10 @@ static void take_small(struct xvm_walk *walk, u64 *table, u64 gfn)
 
 		next = end < base + WORD ? end : base + WORD;
 		found = find_in_word(take, &table[xvm_pgt_index(at, 1)], at, next);
+		if (!take->bits) {
+			note_word(&take->dirty[(base - take->base) / WORD], found);
+			continue;
+		}
 		for (; found; found &= found - 1) {
 			u64 hit = base + __builtin_ctzl(found);
 			u64 had = take_bits(&table[xvm_pgt_index(hit, 1)], take->bits);
