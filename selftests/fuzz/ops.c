@@ -324,6 +324,12 @@ static long do_irqchip(struct thread *t, const uint64_t *a)
 	return kioctl(vm(t, a[0]), KVM_CREATE_IRQCHIP, 0ul);
 }
 
+static void hold_mode(struct thread *t, uint64_t vcpu)
+{
+	t->holds = &t->arena->modes[vcpu % NR_VCPUS];
+	pthread_mutex_lock(t->holds);
+}
+
 /* What a call got, with changes, to the call that sets it. */
 static long do_state(struct thread *t, const uint64_t *a)
 {
@@ -354,6 +360,8 @@ static long do_state(struct thread *t, const uint64_t *a)
 	if (calls[i].set == KVM_SET_XSAVE && a[2] & 1)
 		size = 1024;
 	spoil(buf, size, a[2]);
+	if (calls[i].set == KVM_SET_SREGS || calls[i].set == KVM_SET_SREGS2)
+		hold_mode(t, a[0]);
 	return kioctl(vcpu(t, a[0]), calls[i].set, buf);
 }
 
@@ -371,6 +379,7 @@ static long do_msr(struct thread *t, const uint64_t *a)
 	}
 	ioctl(vcpu(t, a[0]), KVM_GET_MSRS, &msrs);
 	msrs.entries[0].data = a[2];
+	hold_mode(t, a[0]);
 	return kioctl(vcpu(t, a[0]), KVM_SET_MSRS, &msrs);
 }
 
@@ -426,6 +435,7 @@ static long do_guest(struct thread *t, const uint64_t *a)
 	struct guest g = { .mem = (uint8_t *)ARENA, .mem_size = GUEST_SIZE };
 	struct vcpu v = { .fd = t->arena->vcpus[i], .run = t->arena->runs[i] };
 
+	hold_mode(t, a[0]);
 	guest_prepare(&g, &v, a[2], a[1], a[3], a[4]);
 	return 0;
 }
@@ -434,15 +444,16 @@ static long do_guest(struct thread *t, const uint64_t *a)
  * QEMU loses the lab's CPU, with KVM as well, at a #VMEXIT while the guest has set
  * EFER.LME with neither paging nor CR4.PAE: such a vCPU gets CR4.PAE.
  */
-static void spare_emulator(int vcpu)
+static bool spare_emulator(int vcpu)
 {
 	struct kvm_sregs sregs;
 
-	if (ioctl(vcpu, KVM_GET_SREGS, &sregs) || !(sregs.efer & EFER_LME) ||
-	    sregs.cr0 & CR0_PG || sregs.cr4 & CR4_PAE)
-		return;
+	if (ioctl(vcpu, KVM_GET_SREGS, &sregs))
+		return false;
+	if (!(sregs.efer & EFER_LME) || sregs.cr0 & CR0_PG || sregs.cr4 & CR4_PAE)
+		return true;
 	sregs.cr4 |= CR4_PAE;
-	ioctl(vcpu, KVM_SET_SREGS, &sregs);
+	return !ioctl(vcpu, KVM_SET_SREGS, &sregs);
 }
 
 /* Some milliseconds each, then a signal; exits are answered with the seed's bytes. */
@@ -462,8 +473,8 @@ static long do_run(struct thread *t, const uint64_t *a)
 	if (!run || timer_create(CLOCK_MONOTONIC, &event, &timer))
 		return ret;
 	timer_settime(timer, 0, &soon, NULL);
-	while (times--) {
-		spare_emulator(vcpu(t, a[0]));
+	hold_mode(t, a[0]);
+	while (times-- && spare_emulator(vcpu(t, a[0]))) {
 		ret = kioctl(vcpu(t, a[0]), KVM_RUN, 0ul);
 		if (ret && ret != -EINTR && ret != -EFAULT && ret != -EAGAIN)
 			break;
@@ -661,6 +672,10 @@ long run_call(struct thread *t, const struct call *call)
 		ret = ops[call->op].run(t, call->args);
 	}
 	may_escape = false;
+	if (t->holds) {
+		pthread_mutex_unlock(t->holds);
+		t->holds = NULL;
+	}
 	if (fails) {
 		fail_disarm();
 		t->fails = false;
@@ -681,8 +696,10 @@ void arena_create(struct arena *arena, int dev)
 	arena->dev = dev;
 	for (i = 0; i < NR_VMS; i++)
 		arena->vms[i] = -1;
-	for (i = 0; i < NR_VCPUS; i++)
+	for (i = 0; i < NR_VCPUS; i++) {
 		arena->vcpus[i] = -1;
+		pthread_mutex_init(&arena->modes[i], NULL);
+	}
 	arena->file = memfd_create("arena", MFD_CLOEXEC);
 	if (arena->file < 0 || ftruncate(arena->file, ARENA_PAGES * GUEST_PAGE) ||
 	    mmap(at, 2 * size, rwx, flags | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ||

@@ -30,6 +30,7 @@ struct arena {
 	atomic_int vcpus[NR_VCPUS];
 	struct kvm_run *_Atomic runs[NR_VCPUS];
 	pthread_t threads[MAX_THREADS];
+	pthread_mutex_t modes[NR_VCPUS]; /* who runs it, or sets what spare_emulator() looks at */
 };
 
 /* One thread's. */
@@ -40,6 +41,7 @@ struct thread {
 	unsigned int nr_changes;
 	bool can_fail;	/* it has what it takes to make its calls fail */
 	bool fails;	/* one is armed for the next call */
+	pthread_mutex_t *holds; /* until the call's end */
 };
 
 struct op {
