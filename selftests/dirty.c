@@ -335,9 +335,9 @@ static void *zap_once_a_round(void *arg)
  * meanwhile.  Breaks if go_over() lets go of the lock between a page's bit and
  * its leaf.
  */
-TEST_F(dirty, zapped_while_read)
+TEST_F_TIMEOUT(dirty, zapped_while_read, 120)
 {
-	enum { ROUNDS = 300, LAST = LONG_PAGES - END_PAGES };
+	enum { ROUNDS = 100, LAST = LONG_PAGES - END_PAGES };
 	static uint64_t bits[LONG_PAGES / 64];
 	struct kvm_dirty_log get = { .slot = 1, .dirty_bitmap = bits };
 	uint8_t *mem = mem_alloc(LONG_PAGES * GUEST_PAGE);

@@ -449,4 +449,29 @@ TEST_F(shadow_controls, invpcid_descriptors)
 	}
 }
 
+/* Only what names a PCID needs them. */
+TEST_F(shadow_controls, invpcid_without_pcids)
+{
+	static const struct { uint64_t type, pcid; int vector; } cases[] = {
+		{ 0, 0, 0 }, { 0, 1, 13 }, { 1, 0, 0 }, { 1, 1, 13 }, { 2, 1, 0 }, { 3, 1, 0 },
+	};
+	struct guest *g = &self->g;
+	unsigned int i;
+
+	if (!has_invpcid(self->dev))
+		SKIP(return, "no INVPCID");
+	probe_start(g, self->dev);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct control c = {
+			.op = INVPCID, .value = cases[i].type, .desc = { cases[i].pcid, VA },
+		};
+
+		run_control(g, &c);
+		EXPECT_EQ(KVM_EXIT_IO, c.exit);
+		EXPECT_EQ(cases[i].vector, c.vector) {
+			TH_LOG("case %u", i);
+		}
+	}
+}
+
 TEST_HARNESS_MAIN

@@ -155,7 +155,9 @@ TEST_F(tlb, running)
 	guest_add_slot(&self->g, 3, 0, 4 * FAR_GPA, SIZE, mem);
 	before = read_counts(&self->g);
 	ASSERT_EQ(0, madvise(mem, SIZE, MADV_DONTNEED));
-	EXPECT_GROWTH(before, .skipped = 1);
+	/* Shadow tables that are still in the making flush for themselves. */
+	if (device_has_npt(self->dev))
+		EXPECT_GROWTH(before, .skipped = 1);
 
 	for (i = 0; i < 200; i++) {
 		/* A protection that comes and goes: nothing of the load is lost. */

@@ -120,7 +120,7 @@ struct memslots {
 	struct memslot_space spaces[MEMSLOT_MAX_SPACES];
 
 	u64 generation;		/* of the last publication */
-	u64 nr_pages;		/* of all slots of all spaces; lock */
+	u64 nr_pages;		/* of all slots of all spaces; lock, or READ_ONCE() */
 	u32 nr_slots;		/* likewise */
 
 	/* Readers, and what is still to be waited for since the last publication. */

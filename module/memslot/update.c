@@ -273,7 +273,7 @@ static void publish(struct memslot_plan *plan)
 	}
 	mutex_unlock(&ms->arch_lock);
 
-	ms->nr_pages = plan->nr_pages;
+	WRITE_ONCE(ms->nr_pages, plan->nr_pages);
 	ms->stats.updates++;
 	ms->stats.changes += plan->nr;
 }

@@ -49,7 +49,10 @@ static unsigned int get_run(const struct xvm_around *around, unsigned int first,
 	return nr > 0 ? nr : 0;
 }
 
-/* Look up all that are present, in runs of the same rights.  Returns which could be had. */
+/*
+ * Look up all that are present, in runs of the same rights.  Returns which could be had; the
+ * zero page is had without a reference, as it never goes.
+ */
 static u64 get_pages(const struct xvm_around *around, const struct xvm_host_pages *host,
 		     struct page **pages)
 {
@@ -68,12 +71,9 @@ static u64 get_pages(const struct xvm_around *around, const struct xvm_host_page
 		if (nr)
 			got |= GENMASK_ULL(first + nr - 1, first);
 	}
-	for (i = 0; i < around->nr; i++) {
-		if (!(host->zero >> i & 1))
-			continue;
-		pages[i] = ZERO_PAGE(0);
-		get_page(pages[i]);
-	}
+	for (i = 0; i < around->nr; i++)
+		if (host->zero >> i & 1)
+			pages[i] = ZERO_PAGE(0);
 	return got | host->zero;
 }
 
@@ -120,15 +120,19 @@ void xvm_mmu_fault_around(struct xvm_vcpu *vcpu, const struct xvm_around *around
 	xvm_hostmap_scan(around->hva, around->nr, &host);
 	host.present &= vacant;
 	host.zero &= vacant;
+	/* Who writes will want another page there: this one only makes for a flush. */
+	if (!around->reads) {
+		host.present &= ~host.zero;
+		host.zero = 0;
+	}
 	if (!host.present)
 		return;
-	if (!around->writable)
-		host.writable = 0;
+	host.writable &= around->writable ? ~host.zero : 0;
 	got = get_pages(around, &host, pages);
 	if (!got)
 		return;
 	map_pages(vcpu, around, seq, got, host.writable, pages);
 	for (i = 0; i < around->nr; i++)
-		if (got >> i & 1)
+		if ((got & ~host.zero) >> i & 1)
 			put_page(pages[i]);
 }

@@ -95,6 +95,7 @@ static enum xvm_fault_result find_slot(struct xvm_vcpu *vcpu, struct fault *faul
 		fault->max_level = xvm_slot_max_level(slot, fault->gfn);
 		fault->hva = memslot_gfn_to_hva(slot, fault->gfn);
 		xvm_around_init(&xvm->mmu, &fault->around, slot, fault->gfn);
+		fault->around.reads = !fault->write && !fault->unasked;
 		if (fault->slot_writable || !fault->write)
 			ret = XVM_FAULT_FIXED;
 	}
@@ -210,6 +211,7 @@ static void around_following(struct xvm_vcpu *vcpu, const struct xvm_around *aro
 	u64 vacant;
 
 	while (next.gfn < around->window_end && find_slot(vcpu, &next) == XVM_FAULT_FIXED) {
+		next.around.reads = around->reads;
 		read_lock(&xvm->mmu.lock);
 		vacant = xvm_pgtable_vacant(&xvm->mmu.pgt, next.around.start, next.around.nr);
 		read_unlock(&xvm->mmu.lock);

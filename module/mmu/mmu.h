@@ -152,6 +152,7 @@ struct xvm_around {
 	u64 window_end;			/* where the window ends that the slot may cut short */
 	unsigned long hva;		/* of start */
 	bool writable;			/* the slot lets leaves be so that nobody wrote to yet */
+	bool reads;			/* it was a read that faulted: reads of others may follow */
 };
 
 /* In a read section: how far around gfn a fault in this slot may map. */
@@ -287,7 +288,7 @@ struct xvm_host_entry {
 	u64 pfn;			/* of the address itself */
 	bool writable;
 	bool dirty;
-	bool zero;			/* the zero page, readable: lookups don't find that one */
+	bool zero;			/* the readable zero page, which the fast lookup lacks */
 	bool none;			/* nor is there a page elsewhere, swapped out for one */
 };
 

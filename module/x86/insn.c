@@ -319,19 +319,33 @@ static int read_desc(struct xvm_vcpu *vcpu, u64 linear, struct invpcid_desc *des
 	while (done < sizeof(*desc)) {
 		unsigned int n = min_t(u64, sizeof(*desc) - done,
 				       PAGE_SIZE - offset_in_page(linear));
-		struct xvm_gpt_result res;
-		int ret = xvm_translate(vcpu, linear, access, &res);
+		struct xvm_gpt_result res = {};
+		int ret;
 
-		if (ret == XVM_GPT_FAULT)
-			xvm_queue_page_fault(vcpu, linear, res.error_code);
-		if (ret == XVM_GPT_FAULT || ret == -EAGAIN)
+		if (!xvm_is_64bit_code(vcpu))
+			linear = (u32)linear;
+		ret = xvm_translate(vcpu, linear, access, &res);
+		if (ret == -EAGAIN)
 			return 1;
-		if (ret || xvm_read_gpa(vcpu, res.gpa, (u8 *)desc + done, n))
+		if (ret) {
+			/* A table that isn't memory is one without entries. */
+			xvm_queue_page_fault(vcpu, linear, res.error_code);
+			return 1;
+		}
+		if (xvm_read_gpa(vcpu, res.gpa, (u8 *)desc + done, n))
 			return -EFAULT;
 		linear += n;
 		done += n;
 	}
 	return 0;
+}
+
+/* As the guest's paging mode has it. */
+static bool canonical(struct xvm_vcpu *vcpu, u64 linear)
+{
+	unsigned int bits = xvm_vendor->get_cr4(vcpu) & X86_CR4_LA57 ? 57 : 48;
+
+	return !xvm_is_64bit_code(vcpu) || sign_extend64(linear, bits - 1) == linear;
 }
 
 int xvm_check_invpcid(struct xvm_vcpu *vcpu, u64 type, u64 linear, bool *allowed)
@@ -343,7 +357,9 @@ int xvm_check_invpcid(struct xvm_vcpu *vcpu, u64 type, u64 linear, bool *allowed
 		xvm_queue_ud(vcpu);
 		return 1;
 	}
-	if (type > INVPCID_ALL_BUT_GLOBAL || xvm_vendor->get_cpl(vcpu))
+	/* The intercept comes before these checks. */
+	if (type > INVPCID_ALL_BUT_GLOBAL || xvm_vendor->get_cpl(vcpu) ||
+	    !canonical(vcpu, linear) || !canonical(vcpu, linear + sizeof(desc) - 1))
 		goto gp;
 	ret = read_desc(vcpu, linear, &desc);
 	if (ret)

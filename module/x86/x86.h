@@ -75,6 +75,8 @@ void xvm_msr_reset(struct xvm_vcpu *vcpu, bool init);
 int xvm_get_msr(struct xvm_vcpu *vcpu, u32 index, u64 *val, bool host);
 int xvm_set_msr(struct xvm_vcpu *vcpu, u32 index, u64 val, bool host);
 int xvm_get_feature_msr(u32 index, u64 *val);		/* what the host offers; 1: none such */
+/* By what the CPU can do, whatever the guest's paging mode: as hardware checks it in MSRs. */
+bool xvm_canonical(u64 addr);
 
 /* mtrr.c: as msr.c */
 int xvm_get_mtrr(struct xvm_vcpu *vcpu, u32 index, u64 *val);
@@ -149,8 +151,6 @@ static inline void xvm_queue_ud(struct xvm_vcpu *vcpu)
  */
 struct xvm_gpt_result;
 struct xvm_gpt_role;
-/* By what the CPU can do, whatever the guest's paging mode: as hardware checks it in MSRs. */
-bool xvm_canonical(u64 addr);
 bool xvm_access_begin(struct xvm_vcpu *vcpu);
 void xvm_access_end(struct xvm_vcpu *vcpu, bool began);
 /* -EFAULT: no memory there */

@@ -37,7 +37,7 @@ static struct {
 static unsigned int nr_kept;
 static struct set blocks, edges;
 static struct kcov kcovs[MAX_THREADS];
-static uint64_t text, executed;
+static uint64_t text, executed, began, told;
 static int dev, log_fd = -1;
 static const char *folder = ".";
 static bool have_kcov, verbose;
@@ -169,11 +169,25 @@ static void wait_for(pid_t pid)
 		found("an invariant is violated");
 }
 
+/* Every ten seconds, whatever takes so long: the lab ends what is silent. */
+static void progress(bool due)
+{
+	uint64_t passed = (milliseconds() - began) / 1000;
+
+	if (!due && passed < told + 10)
+		return;
+	told = passed;
+	printf("%5lu s: %lu programs, %u kept, %u blocks, %u edges\n", passed, executed, nr_kept,
+	       blocks.nr, edges.nr);
+	fflush(stdout);
+}
+
 static void run_program(const struct program *p)
 {
 	const uint64_t before = milliseconds();
 	pid_t pid;
 
+	progress(false);
 	executed++;
 	write_down(p);
 	fflush(stdout);
@@ -361,13 +375,6 @@ static void write_results(void)
 	write_blocks();
 }
 
-static void progress(uint64_t seconds)
-{
-	printf("%5lu s: %lu programs, %u kept, %u blocks, %u edges\n", seconds, executed, nr_kept,
-	       blocks.nr, edges.nr);
-	fflush(stdout);
-}
-
 static const struct program *any_kept(uint64_t *rnd)
 {
 	return &kept[(next_random(rnd) >> 32) % nr_kept].program;
@@ -375,15 +382,11 @@ static const struct program *any_kept(uint64_t *rnd)
 
 static void fuzz(uint64_t seconds, uint64_t rnd)
 {
-	const uint64_t began = milliseconds();
-	uint64_t told = 0, written = 0, passed;
+	const uint64_t first = milliseconds();
+	uint64_t written = 0, passed;
 	struct program p;
 
-	while ((passed = (milliseconds() - began) / 1000) < seconds) {
-		if (passed >= told + 10) {
-			told = passed;
-			progress(passed);
-		}
+	while ((passed = (milliseconds() - first) / 1000) < seconds) {
 		if (passed >= written + RESULTS_EVERY) {
 			written = passed;
 			write_results();
@@ -396,7 +399,7 @@ static void fuzz(uint64_t seconds, uint64_t rnd)
 		}
 		try_program(&p, true);
 	}
-	progress(passed);
+	progress(true);
 }
 
 static void run_file(const char *name, unsigned int times)
@@ -473,9 +476,10 @@ int main(int argc, char **argv)
 		have_kcov = kcov_open(&kcovs[i]);
 	printf("seed %lu, %s coverage, %s failures\n", seed, have_kcov ? "with" : "without",
 	       fail_init() ? "with" : "without");
+	began = milliseconds();
 	for (i = optind; i < argc; i++)
 		run_file(argv[i], times);
-	progress(0);
+	progress(true);
 	fuzz(seconds, seed * 0x9e3779b97f4a7c15 + 1);
 	if (seconds)
 		write_results();
