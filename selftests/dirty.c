@@ -416,6 +416,7 @@ static int copy_follows(struct guest *g, int dev, uint64_t options, int rounds)
 	struct kvm_regs regs;
 	struct log log;
 	int i, page, wrong = 0;
+	bool last = false;
 
 	start(g, dev, options, &log);
 	guest_load(g, write_on, write_on_end);
@@ -428,9 +429,10 @@ static int copy_follows(struct guest *g, int dev, uint64_t options, int rounds)
 	memset(copy, 0, sizeof(copy));
 
 	runner_start(&runner, &g->cpu, NULL, NULL);
-	for (i = 0; i <= rounds; i++) {
-		/* The last round finds a guest that has stopped. */
-		if (i == rounds && runner_stop(&runner) != -EINTR)
+	for (i = 0; !last; i++) {
+		/* The guest has come round; the last round finds one that has stopped. */
+		last = i >= rounds && copy[0] >= 2;
+		if (last && runner_stop(&runner) != -EINTR)
 			die("the guest ended by itself");
 		if (get_log(g, &log) ||
 		    (options && clear_log(g, 0, LOG_PAGES, log.bits)))
@@ -443,9 +445,6 @@ static int copy_follows(struct guest *g, int dev, uint64_t options, int rounds)
 	}
 	for (page = 0; page < LOG_PAGES; page++)
 		wrong += copy[page] != *(uint64_t *)(log.mem + page * GUEST_PAGE);
-	vcpu_get_regs(&g->cpu, &regs);
-	if (regs.rsi < 2)
-		die("the guest wrote too little to tell");
 	return wrong;
 }
 

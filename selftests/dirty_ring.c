@@ -319,8 +319,6 @@ TEST_F(dirty_ring, no_write_is_lost)
 	}
 	for (page = 0; page < LOG_PAGES; page++)
 		EXPECT_EQ(*(uint64_t *)(ring.mem + page * GUEST_PAGE), copy[page]);
-	vcpu_get_regs(&g->cpu, &regs);
-	EXPECT_LT(2, regs.rsi);
 }
 
 TEST_HARNESS_MAIN
