@@ -153,11 +153,16 @@ TEST_F(tlb, running)
 	mem = small_pages(SIZE);
 	load_start(&l, &self->g, self->dev, small_pages(LOAD_SIZE), true);
 	guest_add_slot(&self->g, 3, 0, 4 * FAR_GPA, SIZE, mem);
-	before = read_counts(&self->g);
-	ASSERT_EQ(0, madvise(mem, SIZE, MADV_DONTNEED));
-	/* Shadow tables that are still in the making flush for themselves. */
-	if (device_has_npt(self->dev))
-		EXPECT_GROWTH(before, .skipped = 1);
+	/* Nothing of it is mapped.  What the load itself needs, or the host does, may flush. */
+	for (i = 0; i < 50; i++) {
+		before = read_counts(&self->g);
+		ASSERT_EQ(0, madvise(mem, SIZE, MADV_DONTNEED));
+		after = read_counts(&self->g);
+		if (after.asked == before.asked && after.skipped == before.skipped + 1)
+			break;
+		usleep(1000);
+	}
+	EXPECT_LT(i, 50);
 
 	for (i = 0; i < 200; i++) {
 		/* A protection that comes and goes: nothing of the load is lost. */
