@@ -19,7 +19,7 @@ DEVICE_FIXTURE(mmio);
 #define TWIN_GPA 0x90000
 #define WINDOW (2 * GUEST_PAGE)
 
-#define TABLE 0x9000 /* page table of the window, for long mode */
+#define TABLES 0x70000 /* for long mode, of each kind of window */
 
 static uint8_t device[WINDOW];
 
@@ -65,16 +65,33 @@ static void fill(uint8_t *p)
 		p[i] = i * 13 + i / 256 + 0x81;
 }
 
-/* The window's pages, first and second, are the twin or the device. */
+/* PML4, PDPT, the first PD, and the window's own table. */
+static uint64_t *window_tables(struct guest *g, bool device_0, bool device_1)
+{
+	return (uint64_t *)(g->mem + TABLES + (device_0 * 2 + device_1) * 4 * GUEST_PAGE);
+}
+
+/*
+ * The window's pages, first and second, are the twin or the device.  No table
+ * that was in use says something else: KVM, when it shadows them, would not see it.
+ */
 static void map_window(struct guest *g, bool device_0, bool device_1)
 {
-	uint64_t *pd = (uint64_t *)(g->mem + GUEST_TABLES + 2 * GUEST_PAGE);
-	uint64_t *table = (uint64_t *)(g->mem + TABLE);
+	uint64_t *pml4 = window_tables(g, device_0, device_1);
+	uint64_t *pdpt = pml4 + 512, *pd = pdpt + 512, *table = pd + 512;
+	uint64_t root = (uint8_t *)pml4 - g->mem;
+	struct kvm_sregs sregs;
 
+	memcpy(pml4, g->mem + GUEST_TABLES, 3 * GUEST_PAGE);
+	pml4[0] += root - GUEST_TABLES;
+	pdpt[0] += root - GUEST_TABLES;
 	table[0] = (device_0 ? DEVICE_GPA : TWIN_GPA) | PTE_P | PTE_W;
 	table[1] = ((device_1 ? DEVICE_GPA : TWIN_GPA) + GUEST_PAGE) | PTE_P |
 		   PTE_W;
-	pd[MMIO_VA >> 21] = TABLE | PTE_P | PTE_W;
+	pd[MMIO_VA >> 21] = (root + 3 * GUEST_PAGE) | PTE_P | PTE_W;
+	vcpu_get_sregs(&g->cpu, &sregs);
+	sregs.cr3 = root;
+	vcpu_set_sregs(&g->cpu, &sregs);
 }
 
 static const struct kvm_regs initial = {
@@ -358,7 +375,7 @@ TEST_F(mmio, accessed_and_dirty)
 	uint64_t *table;
 
 	guest_create(g, self->dev, MEM_SIZE);
-	table = (uint64_t *)(g->mem + TABLE);
+	table = window_tables(g, true, true) + 3 * 512;
 	guest_load(g, read_over_edge, read_over_edge_end);
 	start_64(g, true);
 	EXPECT_EQ(0, table[0] & (PTE_A | PTE_D));
