@@ -26,6 +26,7 @@ struct shadow_fault {
 
 	u64 gfn;
 	unsigned long hva;
+	struct xvm_around around;	/* what a stream of writes may bring in */
 	bool slot_writable;
 	bool logged;
 	bool logs;			/* its leaf has become writable by this write */
@@ -195,6 +196,7 @@ static int look_up(struct xvm_vcpu *vcpu, struct shadow_fault *fault)
 		fault->slot_writable = !(slot->flags & KVM_MEM_READONLY);
 		fault->logged = slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
 		fault->hva = memslot_gfn_to_hva(slot, fault->gfn);
+		xvm_around_init(&xvm->mmu, &fault->around, slot, fault->gfn);
 		fault->level = min(xvm_slot_max_level(slot, fault->gfn), guest_level(fault));
 		if (fault->slot_writable || !write)
 			ret = XVM_FAULT_FIXED;
@@ -525,6 +527,8 @@ static int fault_slow(struct xvm_vcpu *vcpu, struct shadow_fault *fault)
 			return XVM_FAULT_FIXED;
 		if (ret != XVM_FAULT_FIXED)
 			return ret;
+		if (fault->access & XVM_GPT_WRITE && fault->around.writable)
+			xvm_mmu_populate_ahead(vcpu, &fault->around, fault->gfn);
 		ret = xvm_hostmap_get(fault->hva, fault->access & XVM_GPT_WRITE, &map);
 		if (ret)
 			return ret;
