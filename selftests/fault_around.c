@@ -302,6 +302,65 @@ TEST_F(fault_around, stream)
 		EXPECT_EQ(1000 + i, *word(mem, i));
 }
 
+/* Who writes will want other pages than that. */
+TEST_F(fault_around, zero_pages_for_a_writer)
+{
+	uint8_t *mem = mem_alloc(SIZE);
+	uint64_t i, before;
+
+	if (!device_is_xvm(self->dev) || !device_has_npt(self->dev))
+		SKIP(return, "xvm's own, with nested paging");
+	madvise(mem, SIZE, MADV_NOHUGEPAGE);
+	for (i = 0; i < PAGES; i++)
+		ASSERT_EQ(0, *(volatile uint64_t *)word(mem, i));
+	guest_start64(&self->g, self->dev, pass, pass_end);
+	guest_add_slot(&self->g, 1, 0, FAR_GPA, SIZE, mem);
+	/* The code's own pages are there from then on. */
+	EXPECT_PAGES(100, 1, 1000, true);
+	before = read_stat(self->g.cpu.fd, "pf_around");
+	EXPECT_PAGES(3, 1, 1000, true);
+	EXPECT_EQ(before, read_stat(self->g.cpu.fd, "pf_around"));
+}
+
+/* It goes on where it is awaited, but what was brought in before is left unused. */
+TEST_F(fault_around, stream_with_gaps)
+{
+	uint8_t *mem = mem_alloc(SIZE);
+	uint64_t i, used = PAGES / 4;
+
+	madvise(mem, SIZE, MADV_NOHUGEPAGE);
+	guest_start64(&self->g, self->dev, pass, pass_end);
+	guest_add_slot(&self->g, 1, 0, FAR_GPA, SIZE, mem);
+	EXPECT_PAGES(0, used, 1000, true);
+	ASSERT_EQ(used, present(mem));
+	for (i = used; i < PAGES; i += 16) {
+		EXPECT_PAGES(i, 1, 1000 + i, true);
+		used++;
+		/* The first gap can't be foreseen. */
+		ASSERT_LE(present(mem), used + 16);
+	}
+}
+
+/* Whose copy of a file's page it would be is for the guest to say, by writing it. */
+TEST_F(fault_around, stream_into_private_file)
+{
+	int fd = memfd_create("selftest", MFD_CLOEXEC);
+	uint8_t *mem;
+	uint64_t i;
+
+	ASSERT_EQ(0, ftruncate(fd, SIZE));
+	mem = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	ASSERT_NE(MAP_FAILED, mem);
+	guest_start64(&self->g, self->dev, pass, pass_end);
+	guest_add_slot(&self->g, 1, 0, FAR_GPA, SIZE, mem);
+	for (i = 0; i < PAGES / 2; i++) {
+		EXPECT_PAGES(i, 1, 1000 + i, true);
+		ASSERT_EQ(i + 1, present(mem));
+		EXPECT_EQ(1000 + i, *word(mem, i));
+	}
+	close(fd);
+}
+
 /*
  * The host has the pages, of slots of a page each: a fault maps those of the slots
  * that follow as well, each as its own slot lets it.

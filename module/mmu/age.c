@@ -14,6 +14,12 @@
 #include "../observe/trace.h"
 #include "../xvm.h"
 
+bool xvm_mmu_age_gfns(struct xvm *xvm, u64 first, u64 end, bool clear)
+{
+	return xvm->mmu.shadow ? xvm_shadow_age(xvm, first, end, clear) :
+				 xvm_pgtable_age(&xvm->mmu.pgt, first, end, clear);
+}
+
 static bool age(struct xvm *xvm, unsigned long start, unsigned long end, bool clear)
 {
 	int idx = memslots_read_lock_shared(&xvm->memslots);
@@ -27,8 +33,7 @@ static bool age(struct xvm *xvm, unsigned long start, unsigned long end, bool cl
 		u64 stop = memslot_hva_to_gfn(slot, min(last, memslot_last_hva(slot))) + 1;
 
 		read_lock(&xvm->mmu.lock);
-		young |= xvm->mmu.shadow ? xvm_shadow_age(xvm, first, stop, clear) :
-					   xvm_pgtable_age(&xvm->mmu.pgt, first, stop, clear);
+		young |= xvm_mmu_age_gfns(xvm, first, stop, clear);
 		read_unlock(&xvm->mmu.lock);
 		if (young && !clear)
 			break;

@@ -5,12 +5,25 @@
  * where the last one ended has the host bring in the next pages as well, for
  * fault-around to map.
  *
- * They are as many as the stream has come to so far: what the guest then leaves
- * unused is at most as much as it used, and at most a window of fault-around.
+ * They are as many as the stream has come to so far, and it ends where one of them
+ * was not used: what a guest then leaves unused is at most as much as it used, and
+ * at most a window of fault-around.
  */
 #include <linux/mm.h>
 
 #include "../xvm.h"
+
+static bool used_all(struct xvm *xvm, const struct xvm_stream *stream)
+{
+	bool used = true;
+	u64 gfn;
+
+	read_lock(&xvm->mmu.lock);
+	for (gfn = stream->gfn; gfn < stream->next && used; gfn++)
+		used = xvm_mmu_age_gfns(xvm, gfn, gfn + 1, false);
+	read_unlock(&xvm->mmu.lock);
+	return used;
+}
 
 void xvm_mmu_populate_ahead(struct xvm_vcpu *vcpu, const struct xvm_around *around, u64 gfn)
 {
@@ -19,14 +32,14 @@ void xvm_mmu_populate_ahead(struct xvm_vcpu *vcpu, const struct xvm_around *arou
 	unsigned long hva = around->hva + ((gfn - around->start) << PAGE_SHIFT);
 	unsigned int nr;
 
-	/* The same fault once more. */
-	if (gfn == stream->gfn)
+	/* The same fault once more, or that of a page which was brought in. */
+	if (gfn - stream->gfn < stream->next - stream->gfn)
 		return;
-	if (gfn != stream->next)
+	if (gfn != stream->next || !used_all(vcpu->xvm, stream))
 		stream->pages = 0;
 	/* No page is swapped in, unshared or moved that the guest has not asked for. */
 	nr = clamp_t(u64, stream->pages, 1, left);
-	nr = 1 + xvm_hostmap_empty(hva + PAGE_SIZE, nr - 1);
+	nr = 1 + xvm_hostmap_fresh(hva + PAGE_SIZE, nr - 1);
 	stream->gfn = gfn;
 	stream->next = gfn + nr;
 	stream->pages += nr;

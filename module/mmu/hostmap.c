@@ -6,7 +6,10 @@
  * MMU notifier tells when the host takes the page away.  Memory without
  * struct pages (VM_PFNMAP) is never referenced at all.
  */
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/pgtable.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -120,7 +123,7 @@ int xvm_hostmap_nowait(unsigned long hva, struct xvm_hostmap *map)
 
 	if (!xvm_hostmap_fast(hva, true, map))
 		return 0;
-	if (!xvm_hostmap_empty(hva, 1) ||
+	if (!xvm_hostmap_fresh(hva, 1) ||
 	    get_user_pages_unlocked(hva, 1, &page, FOLL_WRITE | FOLL_NOWAIT) != 1)
 		return -EAGAIN;
 	set_page(map, page, true);
@@ -209,16 +212,43 @@ void xvm_hostmap_entry(unsigned long hva, struct xvm_host_entry *entry)
 	local_irq_restore(flags);
 }
 
-unsigned int xvm_hostmap_empty(unsigned long hva, unsigned int nr)
+/* Memory that has no other store, but for swap: where nothing is, there would be zeroes. */
+static bool is_plain_memory(struct vm_area_struct *vma)
 {
-	struct xvm_host_entry entry;
-	unsigned int i;
+	if (vma_is_anonymous(vma))
+		return true;
+	return vma->vm_flags & VM_SHARED && vma->vm_file &&
+	       file_inode(vma->vm_file)->i_sb->s_magic == TMPFS_MAGIC;
+}
 
-	for (i = 0; i < nr; i++) {
-		xvm_hostmap_entry(hva + i * PAGE_SIZE, &entry);
-		if (!entry.none)
+/* Anonymous memory has an entry that says so; that of tmpfs has none. */
+static bool shmem_swapped(struct vm_area_struct *vma, unsigned long hva)
+{
+	return vma->vm_file && xa_is_value(xa_load(&vma->vm_file->f_mapping->i_pages,
+						   linear_page_index(vma, hva)));
+}
+
+unsigned int xvm_hostmap_fresh(unsigned long hva, unsigned int nr)
+{
+	struct mm_struct *mm = current->mm;
+	struct xvm_host_entry entry;
+	struct vm_area_struct *vma;
+	unsigned int i = 0;
+
+	/* Nobody waits for pages that nobody has asked for. */
+	if (!nr || !mmap_read_trylock(mm))
+		return 0;
+	vma = vma_lookup(mm, hva);
+	if (vma && is_plain_memory(vma))
+		nr = min_t(unsigned long, nr, (vma->vm_end - hva) >> PAGE_SHIFT);
+	else
+		nr = 0;
+	for (; i < nr; i++, hva += PAGE_SIZE) {
+		xvm_hostmap_entry(hva, &entry);
+		if (!entry.none || shmem_swapped(vma, hva))
 			break;
 	}
+	mmap_read_unlock(mm);
 	return i;
 }
 

@@ -168,7 +168,7 @@ void xvm_mmu_fault_around(struct xvm_vcpu *vcpu, const struct xvm_around *around
 /* ahead.c */
 /* A vCPU's writes to fresh memory; it alone touches this. */
 struct xvm_stream {
-	u64 gfn;			/* of the last fault */
+	u64 gfn;			/* of the last fault that brought in pages */
 	u64 next;			/* where the stream goes on */
 	u32 pages;			/* it has come to so far */
 };
@@ -194,7 +194,10 @@ void xvm_mmu_split(struct xvm *xvm, u64 start_gfn, u64 end_gfn);
 /* Make a slot's leaves as large as the host's pages; the slot must allow it. */
 void xvm_mmu_collapse(struct xvm *xvm, const struct memslot *slot);
 
-/* age.c: [no sleep] has a guest used any of the memory at [start, end) of user space? */
+/* age.c */
+/* Lock held.  As xvm_pgtable_age(), whichever way the guest's memory is mapped. */
+bool xvm_mmu_age_gfns(struct xvm *xvm, u64 first, u64 end, bool clear);
+/* [no sleep] Has a guest used any of the memory at [start, end) of user space? */
 bool xvm_mmu_test_young(struct xvm *xvm, unsigned long start, unsigned long end);
 /* From now on: what it has used before doesn't count any more. */
 bool xvm_mmu_clear_young(struct xvm *xvm, unsigned long start, unsigned long end);
@@ -279,8 +282,11 @@ int xvm_hostmap_get(unsigned long hva, bool write, struct xvm_hostmap *map);
 /* may sleep, but doesn't wait for the page: for writing, or -EAGAIN */
 int xvm_hostmap_nowait(unsigned long hva, struct xvm_hostmap *map);
 void xvm_hostmap_put(struct xvm_hostmap *map);
-/* [no sleep] How many of the nr pages from hva on, before any other, have no entry in the host. */
-unsigned int xvm_hostmap_empty(unsigned long hva, unsigned int nr);
+/*
+ * [no sleep] mmap_lock is not held.  How many of the nr pages from hva on, before any other,
+ * are memory that the host has never given, nor has swapped out.  0 if that can't be told now.
+ */
+unsigned int xvm_hostmap_fresh(unsigned long hva, unsigned int nr);
 
 /* The entry of the host's own tables that maps an address. */
 struct xvm_host_entry {
