@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -341,24 +342,67 @@ TEST_F(fault_around, stream_with_gaps)
 	}
 }
 
-/* Whose copy of a file's page it would be is for the guest to say, by writing it. */
-TEST_F(fault_around, stream_into_private_file)
+/* A new file on a file system of its own, where only memory could store it. */
+static int ramfs_file(void)
 {
-	int fd = memfd_create("selftest", MFD_CLOEXEC);
-	uint8_t *mem;
-	uint64_t i;
+	char dir[] = "/tmp/selftest.XXXXXX", *path;
+	int fd = -1;
 
-	ASSERT_EQ(0, ftruncate(fd, SIZE));
-	mem = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-	ASSERT_NE(MAP_FAILED, mem);
-	guest_start64(&self->g, self->dev, pass, pass_end);
-	guest_add_slot(&self->g, 1, 0, FAR_GPA, SIZE, mem);
-	for (i = 0; i < PAGES / 2; i++) {
-		EXPECT_PAGES(i, 1, 1000 + i, true);
-		ASSERT_EQ(i + 1, present(mem));
-		EXPECT_EQ(1000 + i, *word(mem, i));
+	if (!mkdtemp(dir))
+		die("%s: %m", dir);
+	if (!mount("none", dir, "ramfs", 0, NULL)) {
+		if (asprintf(&path, "%s/file", dir) < 0)
+			die("asprintf");
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		umount2(dir, MNT_DETACH);
+		free(path);
 	}
-	close(fd);
+	rmdir(dir);
+	return fd;
+}
+
+/*
+ * A stream has nobody copy a file's page, or write to it, but the guest itself.
+ * Memory that is shared as a file of tmpfs is memory.
+ */
+TEST_F(fault_around, stream_into_files)
+{
+	const struct {
+		int fd, flags;
+		bool ahead;
+	} files[] = {
+		{ memfd_create("selftest", MFD_CLOEXEC), MAP_PRIVATE, false },
+		{ memfd_create("selftest", MFD_CLOEXEC), MAP_SHARED, true },
+		{ ramfs_file(), MAP_SHARED, false },
+	};
+	uint64_t i, nr;
+	uint8_t *mem;
+	bool came;
+	int f;
+
+	for (f = 0; f < ARRAY_SIZE(files); f++) {
+		if (files[f].fd < 0)
+			SKIP(return, "no ramfs: %m");
+		ASSERT_EQ(0, ftruncate(files[f].fd, SIZE));
+		mem = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, files[f].flags,
+			   files[f].fd, 0);
+		ASSERT_NE(MAP_FAILED, mem);
+		guest_start64(&self->g, self->dev, pass, pass_end);
+		guest_add_slot(&self->g, 1, 0, FAR_GPA, SIZE, mem);
+		came = false;
+		for (i = 0; i < PAGES / 2; i++) {
+			EXPECT_PAGES(i, 1, 1000 + i, true);
+			EXPECT_EQ(1000 + i, *word(mem, i));
+			nr = present(mem);
+			ASSERT_GE(nr, i + 1);
+			ASSERT_LE(nr, files[f].ahead ? 2 * (i + 1) : i + 1);
+			came |= nr > i + 1;
+		}
+		EXPECT_EQ(files[f].ahead && device_is_xvm(self->dev), came);
+		guest_destroy(&self->g);
+		munmap(mem, SIZE);
+		close(files[f].fd);
+	}
 }
 
 /*

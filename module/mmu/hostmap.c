@@ -215,10 +215,15 @@ void xvm_hostmap_entry(unsigned long hva, struct xvm_host_entry *entry)
 /* Memory that has no other store, but for swap: where nothing is, there would be zeroes. */
 static bool is_plain_memory(struct vm_area_struct *vma)
 {
+	const struct inode *inode;
+
 	if (vma_is_anonymous(vma))
 		return true;
-	return vma->vm_flags & VM_SHARED && vma->vm_file &&
-	       file_inode(vma->vm_file)->i_sb->s_magic == TMPFS_MAGIC;
+	if (!(vma->vm_flags & VM_SHARED) || !vma->vm_file)
+		return false;
+	/* The nodes of devices are on tmpfs, too. */
+	inode = file_inode(vma->vm_file);
+	return inode->i_sb->s_magic == TMPFS_MAGIC && S_ISREG(inode->i_mode);
 }
 
 /* Anonymous memory has an entry that says so; that of tmpfs has none. */
