@@ -109,7 +109,7 @@ static void check_bits(struct __test_metadata *_metadata, struct guest *g,
 }
 
 /* Each way with entries that the guest has just written, and flushed for. */
-TEST_F_TIMEOUT(shadow, permissions, 120)
+TEST_F_TIMEOUT(shadow, permissions, 400)
 {
 	bool smep = device_cpuid(self->dev, 7, 0, CPUID_EBX) >> 7 & 1;
 	bool smap = device_cpuid(self->dev, 7, 0, CPUID_EBX) >> 20 & 1;
