@@ -303,7 +303,7 @@ TEST_F(fault_around, stream)
 		EXPECT_EQ(1000 + i, *word(mem, i));
 }
 
-/* Who writes will want other pages than that. */
+/* Who writes will want other pages than that.  Breaks if around->reads is not asked. */
 TEST_F(fault_around, zero_pages_for_a_writer)
 {
 	uint8_t *mem = mem_alloc(SIZE);
@@ -323,7 +323,10 @@ TEST_F(fault_around, zero_pages_for_a_writer)
 	EXPECT_EQ(before, read_stat(self->g.cpu.fd, "pf_around"));
 }
 
-/* It goes on where it is awaited, but what was brought in before is left unused. */
+/*
+ * It goes on where it is awaited, but what was brought in before is left unused.
+ * Breaks if used_all() is not asked.
+ */
 TEST_F(fault_around, stream_with_gaps)
 {
 	uint8_t *mem = mem_alloc(SIZE);
@@ -342,28 +345,24 @@ TEST_F(fault_around, stream_with_gaps)
 	}
 }
 
-/* A new file on a file system of its own, where only memory could store it. */
+/* A new file on a file system of its own, which nothing else sees; -1: not allowed. */
 static int ramfs_file(void)
 {
-	char dir[] = "/tmp/selftest.XXXXXX", *path;
-	int fd = -1;
+	int fs = fsopen("ramfs", FSOPEN_CLOEXEC), mnt = -1, fd = -1;
 
-	if (!mkdtemp(dir))
-		die("%s: %m", dir);
-	if (!mount("none", dir, "ramfs", 0, NULL)) {
-		if (asprintf(&path, "%s/file", dir) < 0)
-			die("asprintf");
-		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-		umount2(dir, MNT_DETACH);
-		free(path);
-	}
-	rmdir(dir);
+	if (fs >= 0 && !fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		mnt = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+	if (mnt >= 0)
+		fd = openat(mnt, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	close(mnt);
+	close(fs);
 	return fd;
 }
 
 /*
  * A stream has nobody copy a file's page, or write to it, but the guest itself.
- * Memory that is shared as a file of tmpfs is memory.
+ * Memory that is shared as a file of tmpfs is memory.  Breaks without any of the
+ * conditions of is_plain_memory(), but that for devices.
  */
 TEST_F(fault_around, stream_into_files)
 {
@@ -382,7 +381,7 @@ TEST_F(fault_around, stream_into_files)
 
 	for (f = 0; f < ARRAY_SIZE(files); f++) {
 		if (files[f].fd < 0)
-			SKIP(return, "no ramfs: %m");
+			SKIP(return, "no ramfs of its own");
 		ASSERT_EQ(0, ftruncate(files[f].fd, SIZE));
 		mem = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, files[f].flags,
 			   files[f].fd, 0);

@@ -13,6 +13,10 @@
 
 #include "../xvm.h"
 
+/*
+ * A CPU sets the bit before it uses a leaf that has none (APM vol. 2, 5.4.2).  Where
+ * aging took it, and a TLB still had the leaf, a stream ends that need not have.
+ */
 static bool used_all(struct xvm *xvm, const struct xvm_stream *stream)
 {
 	bool used = true;
