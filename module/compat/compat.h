@@ -48,6 +48,7 @@ static inline int xvm_follow_pfnmap(struct vm_area_struct *vma, unsigned long hv
 		return ret;
 	*pfn = pte_pfn(*ptep);
 	*writable = pte_write(*ptep);
+	__acquire(ptl); /* by follow_pte(), which does not say so */
 	pte_unmap_unlock(ptep, ptl);
 #endif
 	return 0;

@@ -11,6 +11,7 @@
 #include <asm/nospec-branch.h>
 
 #include "../../compat/compat.h"
+#include "../../compat/mitigations.h"
 #include "svm.h"
 
 static void clgi(void)
@@ -222,7 +223,7 @@ void xvm_svm_enter(struct xvm_vcpu *vcpu, bool flush_tlb)
 	}
 
 	xvm_svm_world(&sw);
-#ifdef X86_FEATURE_IBPB_EXIT_TO_USER
+#ifdef HAVE_IBPB_EXIT_TO_USER
 	/* What the guest trained must not steer its VMM either. */
 	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
 		this_cpu_write(x86_ibpb_exit_to_user, true);

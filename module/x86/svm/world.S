@@ -18,11 +18,7 @@
 #include <asm/nospec-branch.h>
 #include <asm/segment.h>
 
-/* The kernel has it if built with either mitigation, whose options were renamed once. */
-#if defined(CONFIG_MITIGATION_UNRET_ENTRY) || defined(CONFIG_MITIGATION_SRSO) || \
-	defined(CONFIG_CPU_UNRET_ENTRY) || defined(CONFIG_CPU_SRSO)
-#define HAVE_UNTRAIN_RET
-#endif
+#include "../../compat/mitigations.h"
 
 /* struct xvm_svm_switch */
 #define SW_REGS			0
@@ -89,7 +85,7 @@ SYM_FUNC_START(xvm_svm_world)
 	sti
 	vmload	%rax
 	/* What the host left in the CPU's buffers is not for the guest to see. */
-#ifdef X86_FEATURE_CLEAR_CPU_BUF_VM
+#ifdef HAVE_CLEAR_CPU_BUF_VM
 	ALTERNATIVE "jmp .Lvmrun", "", X86_FEATURE_CLEAR_CPU_BUF_VM
 	verw	.Ldata_selector(%rip)
 .Lvmrun:
@@ -125,7 +121,7 @@ SYM_FUNC_START(xvm_svm_world)
 	 * indirect branch.  A host that relies on KVM to reduce speculation
 	 * while VMs exist gets the barrier as well, as xvm's don't count there.
 	 */
-#ifdef X86_FEATURE_SRSO_BP_SPEC_REDUCE
+#ifdef HAVE_SRSO_BP_SPEC_REDUCE
 	ALTERNATIVE "", "jmp .Lforget_predictions", X86_FEATURE_SRSO_BP_SPEC_REDUCE
 #endif
 	ALTERNATIVE_2 "jmp .Lkeep_predictions", "", X86_FEATURE_ENTRY_IBPB, \
