@@ -62,8 +62,7 @@ struct dentry;
 	X(pf_retry, CUMULATIVE, NONE)			\
 	X(tlb_flush, CUMULATIVE, NONE)			\
 	X(asid_flush, CUMULATIVE, NONE)			\
-	X(sections, CUMULATIVE, NONE)			\
-	X(guest_mode, INSTANT, BOOLEAN)
+	X(sections, CUMULATIVE, NONE)
 
 struct xvm_vm_stat {
 #define X(name, type, unit) atomic64_t name;

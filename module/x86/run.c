@@ -124,7 +124,6 @@ static enum xvm_exit_result run_section(struct xvm_vcpu *vcpu)
 	xvm_fpu_section_enter(vcpu);
 	load(vcpu);
 	vcpu->stat.sections++;
-	vcpu->stat.guest_mode = 1;
 
 	do {
 		bool flush;
@@ -155,7 +154,6 @@ static enum xvm_exit_result run_section(struct xvm_vcpu *vcpu)
 		result = xvm_vendor->handle_exit(vcpu);
 	} while (result == XVM_EXIT_RESUME);
 
-	vcpu->stat.guest_mode = 0;
 	xvm_fpu_section_leave(vcpu);
 	return result;
 }
