@@ -115,7 +115,7 @@ static void fill_table(u64 *table, u64 leaf, unsigned int level)
 }
 
 /* The table below *ptep, made if it is missing, or of the leaf there.  NULL: none to be had. */
-static u64 *get_child(struct xvm_pgtable *pgt, u64 *ptep, unsigned int level, void *ctx)
+static u64 *get_child(struct xvm_pgtable *pgt, u64 *ptep, u64 gfn, unsigned int level, void *ctx)
 {
 	u64 pte = READ_ONCE(*ptep);
 	u64 *table = NULL;
@@ -139,7 +139,7 @@ static u64 *get_child(struct xvm_pgtable *pgt, u64 *ptep, unsigned int level, vo
 		pte = cmpxchg64(ptep, old, link);
 		if (pte == old) {
 			if (old & XVM_PTE_PRESENT)
-				pgt->ops->split(ctx, level);
+				pgt->ops->split(ctx, gfn, level);
 			return table;
 		}
 	}
@@ -161,7 +161,7 @@ enum xvm_map_result xvm_pgtable_map(struct xvm_pgtable *pgt, u64 gfn, unsigned i
 	unsigned int l;
 
 	for (l = pgt->levels; l > level; l--) {
-		table = get_child(pgt, &table[xvm_pgt_index(gfn, l)], l, ctx);
+		table = get_child(pgt, &table[xvm_pgt_index(gfn, l)], gfn, l, ctx);
 		if (!table)
 			return XVM_MAP_NO_TABLE;
 	}
@@ -329,7 +329,7 @@ static enum xvm_walk_answer split_visit(struct xvm_walk *walk, u64 *pte, u64 val
 	/* There is nothing to split in a table of the lowest level. */
 	if (why == XVM_WALK_TABLE)
 		return level == 2 ? XVM_WALK_SKIP : XVM_WALK_ON;
-	if (level == 1 || get_child(split->pgt, pte, level, split->ctx))
+	if (level == 1 || get_child(split->pgt, pte, gfn, level, split->ctx))
 		return level == 1 ? XVM_WALK_ON : XVM_WALK_AGAIN;
 	split->done = gfn;
 	return XVM_WALK_STOP;

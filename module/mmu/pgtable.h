@@ -38,8 +38,8 @@ struct xvm_pgtable_ops {
 	u64 *(*alloc)(void *ctx);
 	/* Give back, zeroed, what alloc gave in the same operation and what was never linked. */
 	void (*unalloc)(void *ctx, u64 *table);
-	/* A leaf of this level has become a full table of leaves one below.  ctx: as for alloc. */
-	void (*split)(void *ctx, unsigned int level);
+	/* A leaf of this level, with gfn in it, is a full table of leaves one below now. */
+	void (*split)(void *ctx, u64 gfn, unsigned int level);
 	/* A subtree was cut off: reachable by TLBs' walkers until the flush, by nobody after it. */
 	void (*detach)(void *ctx, u64 *table, unsigned int level);
 	u64 (*to_phys)(u64 *table);

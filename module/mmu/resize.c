@@ -32,7 +32,6 @@ void xvm_mmu_split(struct xvm *xvm, u64 start, u64 end)
 {
 	struct xvm_mmu_cache cache = { .xvm = xvm };
 
-	trace_xvm_split(start, end);
 	while (start < end) {
 		u64 stop = min(end, start + SPLIT_CHUNK), done;
 

@@ -46,12 +46,14 @@ static void cache_unalloc(void *ctx, u64 *table)
 	atomic64_dec(&cache->xvm->stat.table_pages);
 }
 
-static void count_split(void *ctx, unsigned int level)
+static void count_split(void *ctx, u64 gfn, unsigned int level)
 {
+	u64 pages = xvm_level_pages(level), first = gfn & ~(pages - 1);
 	struct xvm_mmu_cache *cache = ctx;
 
 	xvm_mmu_count_leaves(cache->xvm, level, -1);
 	xvm_mmu_count_leaves(cache->xvm, level - 1, XVM_PGT_ENTRIES);
+	trace_xvm_split(first, first + pages);
 }
 
 static void zap_detach(void *ctx, u64 *table, unsigned int level)

@@ -71,7 +71,7 @@ static void cache_unalloc(void *ctx, u64 *table)
 	page_free(cache->world, table);
 }
 
-static void count_split(void *ctx, unsigned int level)
+static void count_split(void *ctx, u64 gfn, unsigned int level)
 {
 	struct cache *cache = ctx;
 
