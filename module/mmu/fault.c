@@ -194,7 +194,7 @@ static int map_over_table(struct xvm_vcpu *vcpu, struct fault *fault,
 
 	write_lock(&xvm->mmu.lock);
 	if (!stale(xvm, fault, level)) {
-		xvm_mmu_zap_range(xvm, gfn, gfn + xvm_level_pages(level));
+		xvm_mmu_zap_range(xvm, gfn, gfn + xvm_level_pages(level), false);
 		xvm_mmu_zap_flush(xvm);
 		trace_xvm_collapse(gfn, gfn + xvm_level_pages(level));
 		ret = map_leaf(vcpu, fault, map, level);

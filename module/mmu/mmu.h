@@ -116,8 +116,9 @@ u64 xvm_mmu_root(struct xvm *xvm);			/* physical address for the nested CR3 */
 /*
  * Lock held for writing.  What was mapped may still be used until the flush,
  * by whoever does it: nobody may rely on a range being unmapped before.
+ * may_yield: the lock may be let go on the way, as what is shadowed has no bound.
  */
-void xvm_mmu_zap_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn);
+void xvm_mmu_zap_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn, bool may_yield);
 /* Lock held for writing.  The flush that zaps made due, if any; what they cut off may be freed. */
 void xvm_mmu_zap_flush(struct xvm *xvm);
 /* No lock held, may sleep.  After a zap by a thread that can make others wait for memory. */
@@ -357,7 +358,7 @@ void xvm_shadow_written(struct xvm_vcpu *vcpu, u64 gpa, unsigned int len);
 /* The emulator can't do what writes a table: true if the guest can, now. */
 bool xvm_shadow_release_table(struct xvm_vcpu *vcpu);
 /* Lock held for writing.  As xvm_mmu_zap_range(). */
-void xvm_shadow_zap_range(struct xvm *xvm, u64 start, u64 end);
+void xvm_shadow_zap_range(struct xvm *xvm, u64 start, u64 end, bool may_yield);
 /* Lock held.  Take W from leaves of [start, end), those alone that only names unless it's NULL. */
 bool xvm_shadow_wrprotect(struct xvm *xvm, u64 start, u64 end, const unsigned long *only);
 /* Lock held.  As xvm_pgtable_age(). */

@@ -58,8 +58,8 @@ void xvm_mmu_invalidated(struct xvm *xvm, unsigned long start, unsigned long las
 	WRITE_ONCE(mmu->invalidate_seq, mmu->invalidate_seq + 1);
 }
 
-/* Zap what the slots map of [start, last]. */
-static void zap_hva_range(struct xvm *xvm, unsigned long start, unsigned long last)
+/* Zap what the slots map of [start, last]; who has announced it may let the lock go meanwhile. */
+static void zap_hva_range(struct xvm *xvm, unsigned long start, unsigned long last, bool may_yield)
 {
 	struct memslot_set *set = memslots_active(&xvm->memslots, 0);
 	struct memslot *slot;
@@ -69,7 +69,7 @@ static void zap_hva_range(struct xvm *xvm, unsigned long start, unsigned long la
 		u64 end = memslot_hva_to_gfn(slot, min(last, memslot_last_hva(slot))) + 1;
 
 		xvm_dirty_keep(xvm, slot, from, end);
-		xvm_mmu_zap_range(xvm, from, end);
+		xvm_mmu_zap_range(xvm, from, end, may_yield);
 	}
 }
 
@@ -88,7 +88,7 @@ static int invalidate_start(struct mmu_notifier *mn, const struct mmu_notifier_r
 		mmu->announced.start = min(mmu->announced.start, range->start);
 		mmu->announced.last = max(mmu->announced.last, last);
 	}
-	zap_hva_range(xvm, range->start, last);
+	zap_hva_range(xvm, range->start, last, mmu_notifier_range_blockable(range));
 	/* Also for what a slot update has removed of this range, and not flushed yet. */
 	xvm_mmu_zap_flush(xvm);
 	write_unlock(&mmu->lock);
@@ -114,7 +114,7 @@ static void release(struct mmu_notifier *mn, struct mm_struct *mm)
 	struct xvm *xvm = container_of(mn, struct xvm, mmu.notifier);
 
 	write_lock(&xvm->mmu.lock);
-	xvm_mmu_zap_range(xvm, 0, XVM_GFN_END);
+	xvm_mmu_zap_range(xvm, 0, XVM_GFN_END, true);
 	xvm_mmu_zap_flush(xvm);
 	write_unlock(&xvm->mmu.lock);
 }

@@ -21,9 +21,6 @@
 /* Pages that one such step goes on over if nothing is mapped. */
 #define COLLAPSE_REACH	BIT_ULL(12)
 
-/* Pages of a shadowed guest that are unmapped under one lock, to be mapped large. */
-#define SHADOW_COLLAPSE_PAGES	BIT(13)
-
 /*
  * As many tables as were allocated before are made under one lock.  Faults run
  * meanwhile: it is held for reading, and the largest wait is a notifier's.
@@ -128,7 +125,7 @@ static void collapse(struct xvm *xvm, const struct large_leaf *leaves, unsigned 
 
 	for (i = 0; i < nr; i++)
 		xvm_mmu_zap_range(xvm, leaves[i].gfn,
-				  leaves[i].gfn + xvm_level_pages(leaves[i].level));
+				  leaves[i].gfn + xvm_level_pages(leaves[i].level), false);
 	xvm_mmu_zap_flush(xvm);
 	for (i = 0; i < nr; i++) {
 		const struct large_leaf *leaf = &leaves[i];
@@ -147,15 +144,12 @@ void xvm_mmu_collapse(struct xvm *xvm, const struct memslot *slot)
 	unsigned int nr;
 
 	/* Shadowed: the next faults see how large they may be. */
-	while (xvm->mmu.shadow && gfn < memslot_end_gfn(slot)) {
-		u64 end = min(gfn + SHADOW_COLLAPSE_PAGES, memslot_end_gfn(slot));
-
+	if (xvm->mmu.shadow) {
 		write_lock(&xvm->mmu.lock);
-		xvm_mmu_zap_range(xvm, gfn, end);
+		xvm_mmu_zap_range(xvm, gfn, memslot_end_gfn(slot), true);
 		xvm_mmu_zap_flush(xvm);
 		write_unlock(&xvm->mmu.lock);
-		cond_resched();
-		gfn = end;
+		return;
 	}
 	while (gfn < memslot_end_gfn(slot)) {
 		write_lock(&xvm->mmu.lock);

@@ -57,7 +57,7 @@ static void slots_zap(struct memslots *ms, const struct memslot *slot, const str
 	/* The log goes along: all who ask for it are kept out until after the flush. */
 	if (new && new->flags & KVM_MEM_LOG_DIRTY_PAGES)
 		xvm_dirty_keep(xvm, slot, slot->base_gfn, memslot_end_gfn(slot));
-	xvm_mmu_zap_range(xvm, slot->base_gfn, memslot_end_gfn(slot));
+	xvm_mmu_zap_range(xvm, slot->base_gfn, memslot_end_gfn(slot), true);
 	write_unlock(&xvm->mmu.lock);
 }
 

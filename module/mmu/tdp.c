@@ -152,13 +152,13 @@ static void zap_worker(struct work_struct *work)
 	free_zapped(container_of(work, struct xvm, mmu.zapped.work));
 }
 
-void xvm_mmu_zap_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn)
+void xvm_mmu_zap_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn, bool may_yield)
 {
 	struct xvm_pgtable_count count = {};
 
 	lockdep_assert_held_write(&xvm->mmu.lock);
 	if (xvm->mmu.shadow)
-		xvm_shadow_zap_range(xvm, start_gfn, end_gfn);
+		xvm_shadow_zap_range(xvm, start_gfn, end_gfn, may_yield);
 	else if (xvm_pgtable_unmap(&xvm->mmu.pgt, start_gfn, end_gfn, xvm, &count))
 		xvm_tlb_defer(xvm, count.start, count.end);
 	count_zapped(xvm, &count);

@@ -170,7 +170,7 @@ static int gpt_read(void *ctx, u64 gpa, void *buf, unsigned int len)
 	return xvm_read_gpa(ctx, gpa, buf, len);
 }
 
-static int gpt_cmpxchg(void *ctx, u64 gpa, u64 old, u64 new, unsigned int size)
+int xvm_gpt_cmpxchg(void *ctx, u64 gpa, u64 old, u64 new, unsigned int size)
 {
 	/* A walk may be made to start over and over: it can't push more than is kept free. */
 	if (xvm_dirty_ring_room(ctx) <= XVM_DIRTY_RING_RESERVED / 4)
@@ -180,14 +180,15 @@ static int gpt_cmpxchg(void *ctx, u64 gpa, u64 old, u64 new, unsigned int size)
 
 static const struct xvm_gpt_ops gpt_ops = {
 	.read_gpa = gpt_read,
-	.cmpxchg_gpa = gpt_cmpxchg,
+	.cmpxchg_gpa = xvm_gpt_cmpxchg,
 };
 
 void xvm_gpt_vcpu_role(struct xvm_vcpu *vcpu, struct xvm_gpt_role *role)
 {
 	const struct xvm_gpt_cpu cpu = {
 		.maxphyaddr = clamp_t(u8, vcpu->arch.maxphyaddr, 32, 52),
-		.gbpages = boot_cpu_has(X86_FEATURE_GBPAGES),
+		/* With nested paging its tables are the CPU's to walk. */
+		.gbpages = xvm_npt ? boot_cpu_has(X86_FEATURE_GBPAGES) : vcpu->arch.gbpages,
 		.amd = true,
 	};
 

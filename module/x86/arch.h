@@ -142,6 +142,7 @@ struct xvm_vcpu_arch {
 	u64 efer_allowed;
 	u64 xcr0_allowed;
 	u8 maxphyaddr;
+	bool gbpages;			/* the guest's CPUID has them */
 
 	u64 xcr0;
 	bool xcr0_loaded;		/* around the world switch */

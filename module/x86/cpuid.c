@@ -220,6 +220,8 @@ static void settle(struct xvm_vcpu *vcpu)
 		arch->cpuid_first[bucket(list.entries[i].function)] = i;
 
 	arch->maxphyaddr = maxphyaddr(vcpu);
+	e = xvm_cpuid_find(vcpu, 0x80000001, 0);
+	arch->gbpages = e && e->edx & BIT(X86_FEATURE_GBPAGES % 32);
 	/* Before there is a CPUID, CR4 may have all that xvm offers; EFER and XCR0 may not. */
 	arch->cr4_allowed = xvm_cpuid_cr4(&xvm_cpuid_offered);
 	if (arch->cpuid)

@@ -66,7 +66,7 @@ static int walk_cmpxchg(void *ctx, u64 gpa, u64 old, u64 new, unsigned int size)
 
 	if (slot && slot->flags & KVM_MEM_READONLY)
 		return 0;
-	return xvm_cmpxchg_gpa(vcpu, gpa, old, new, size);
+	return xvm_gpt_cmpxchg(vcpu, gpa, old, new, size);
 }
 
 static const struct xvm_gpt_ops walk_ops = {
@@ -284,19 +284,33 @@ static bool table_going(struct xvm_vcpu *vcpu, u64 gfn)
 	return going;
 }
 
+static bool in_read_only_memory(struct xvm_vcpu *vcpu, u64 gfn)
+{
+	bool began = xvm_access_begin(vcpu), read_only;
+	const struct memslot *slot;
+
+	slot = xvm_vcpu_slot(vcpu, gfn);
+	read_only = slot && slot->flags & KVM_MEM_READONLY;
+	xvm_access_end(vcpu, began);
+	return read_only;
+}
+
 /* Does the guest's table still say what the walk saw?  If so, note it. */
 static int check_guest(struct xvm_vcpu *vcpu, struct shadow_fault *fault, struct shadow_page *sp,
 		       u64 *entry)
 {
 	unsigned int i = shadow_index(entry), bytes = sp->role.guest_levels == 2 ? 4 : 8;
+	const u64 ad = XVM_PTE_ACCESSED | XVM_PTE_DIRTY;
 	u64 seen = fault->walk.entry[sp->role.level - 1], gpte = 0;
 
 	if (sp->role.direct)
 		return XVM_FAULT_FIXED;
-	/* Accessed and dirty: what the walk set, unless the table is in read-only memory. */
 	if (table_going(vcpu, sp->gfn) ||
 	    shadow_read(vcpu, shadow_guest_gpa(sp, i), &gpte, bytes) ||
-	    ((gpte ^ seen) & ~(XVM_PTE_ACCESSED | XVM_PTE_DIRTY)))
+	    ((gpte ^ seen) & ~ad))
+		return XVM_FAULT_RETRY;
+	/* What the walk set has been taken again: the leaf would hide that. */
+	if (seen & ~gpte & ad && !in_read_only_memory(vcpu, sp->gfn))
 		return XVM_FAULT_RETRY;
 	if (*entry && !shadow_says_same(sp->guest[i], seen))
 		shadow_drop_entry(vcpu->xvm, entry);

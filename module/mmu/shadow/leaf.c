@@ -31,24 +31,52 @@ void shadow_limit_aliases(struct xvm *xvm, unsigned int level, u64 gfn)
  * Guest tables in the range, too: what the host has there next may be another
  * page, which nobody has written to by way of the guest.
  */
-static void zap_tables(struct xvm *xvm, u64 start, u64 end)
+static void zap_tables(struct xvm *xvm, u64 start, u64 end, bool may_yield)
 {
 	struct xvm_rmaps *rmaps = &xvm->mmu.shadow->rmaps;
 	u64 gfn;
 
-	for (gfn = start; (gfn = xvm_rmaps_next_marked(rmaps, gfn, end)) != end; gfn++)
+	for (gfn = start; (gfn = xvm_rmaps_next_marked(rmaps, gfn, end)) != end; gfn++) {
 		shadow_zap_gfn(xvm, gfn);
+		if (may_yield)
+			cond_resched_rwlock_write(&xvm->mmu.lock);
+	}
 }
 
-void xvm_shadow_zap_range(struct xvm *xvm, u64 start, u64 end)
+/* The first frame of [start, end) that a leaf maps, or that is a guest table; or end. */
+static u64 first_known(struct xvm_rmaps *rmaps, u64 start, u64 end)
 {
-	struct xvm_shadow *shadow = xvm->mmu.shadow;
+	u64 first = xvm_rmaps_next_marked(rmaps, start, end);
+	unsigned int level;
+
+	for (level = 1; level <= XVM_RMAP_LEVELS; level++) {
+		u64 gfn = start;
+
+		if (xvm_rmaps_next(rmaps, level, &gfn, first))
+			first = max(gfn, start);
+	}
+	return first;
+}
+
+void xvm_shadow_zap_range(struct xvm *xvm, u64 start, u64 end, bool may_yield)
+{
+	struct xvm_rmaps *rmaps = &xvm->mmu.shadow->rmaps;
+	u64 stop;
 
 	lockdep_assert_held_write(&xvm->mmu.lock);
-	zap_tables(xvm, start, end);
-	/* As shadow_flush_due(), and counted: one flush serves several such ranges. */
-	if (xvm_rmaps_zap(&shadow->rmaps, start, end, zap_leaf, xvm))
-		xvm_tlb_defer(xvm, 0, XVM_GFN_END);
+	for (; (start = first_known(rmaps, start, end)) != end; start = stop) {
+		stop = min(end, (start | (XVM_RMAP_CHUNK - 1)) + 1);
+		/*
+		 * Leaves first, each list in one pass: a table has to look for its own.
+		 * As shadow_flush_due(), and counted: one flush serves several such ranges.
+		 */
+		if (xvm_rmaps_zap(rmaps, start, stop, zap_leaf, xvm))
+			xvm_tlb_defer(xvm, 0, XVM_GFN_END);
+		zap_tables(xvm, start, stop, may_yield);
+		/* How many leaves a frame has, and tables leaves, is the guest's choice. */
+		if (may_yield)
+			cond_resched_rwlock_write(&xvm->mmu.lock);
+	}
 }
 
 /* The CPU may be setting A or D in it: none of that may be lost. */

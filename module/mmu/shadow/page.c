@@ -97,9 +97,8 @@ static int catch_writes(struct xvm_vcpu *vcpu, u64 gfn)
 	struct xvm *xvm = vcpu->xvm;
 	struct xvm_rmaps *rmaps = &xvm->mmu.shadow->rmaps;
 
-	/* All pages of a frame are out of step, or none. */
 	if (xvm_rmaps_marked(rmaps, gfn) && !shadow_caught(xvm, gfn))
-		shadow_sync_all(vcpu);
+		shadow_sync_gfn(vcpu, gfn);
 	/* For another page of the frame they are caught already. */
 	if (xvm_rmaps_marked(rmaps, gfn))
 		return 0;
@@ -139,7 +138,7 @@ struct shadow_page *shadow_get(struct xvm_vcpu *vcpu, u64 gfn, union shadow_role
 	set_page_private(virt_to_page(sp->table), (unsigned long)sp);
 	hlist_add_head(&sp->hash, shadow_bucket(shadow, gfn));
 	list_add_tail(&sp->link, &shadow->pages);
-	shadow->nr_pages++;
+	WRITE_ONCE(shadow->nr_pages, shadow->nr_pages + 1);
 	atomic64_inc(&vcpu->xvm->stat.table_pages);
 	return sp;
 }
@@ -219,7 +218,7 @@ void shadow_zap(struct xvm *xvm, struct shadow_page *sp)
 
 	hlist_del(&sp->hash);
 	list_del(&sp->link);
-	shadow->nr_pages--;
+	WRITE_ONCE(shadow->nr_pages, shadow->nr_pages - 1);
 	if (sp->unsync)
 		list_del(&sp->unsync_link);
 	if (!sp->role.direct && !table_shadowed(shadow, sp->gfn))
@@ -268,13 +267,13 @@ unsigned int shadow_zap_oldest(struct xvm *xvm, unsigned int nr)
 void shadow_reclaim(struct xvm *xvm, unsigned int room)
 {
 	unsigned long limit = READ_ONCE(xvm->arch.nr_mmu_pages);
-	unsigned long wanted = xvm->mmu.shadow->nr_pages + room;
+	/* Roots in use stay: what the limit says is for all others. */
+	unsigned long roots = xvm_nr_vcpus(xvm);
+	unsigned long wanted = max_t(unsigned long, xvm->mmu.shadow->nr_pages + room, roots) - roots;
 
 	if (!limit)
 		limit = max_t(unsigned long, MIN_PAGES,
 			      READ_ONCE(xvm->memslots.nr_pages) * PAGES_PERMILLE / 1000);
-	/* Roots in use stay: what the limit says is for all others. */
-	limit += xvm_nr_vcpus(xvm);
 	if (wanted <= limit)
 		return;
 	shadow_zap_oldest(xvm, min_t(unsigned long, wanted - limit, SHADOW_BATCH));

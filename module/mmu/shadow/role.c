@@ -27,6 +27,7 @@ union shadow_role shadow_role(const struct xvm_gpt_role *gpt, unsigned int level
 	role.smep = !gpt->wp && gpt->smep;
 	role.smap = !gpt->wp && gpt->smap;
 	role.maxphyaddr = gpt->cpu.maxphyaddr;
+	role.gbpages = gpt->cpu.gbpages;
 	return role;
 }
 
@@ -180,6 +181,10 @@ void xvm_shadow_destroy(struct xvm *xvm)
 {
 	struct xvm_shadow *shadow = xvm->mmu.shadow;
 
+	/* In one pass for each list, which would be searched for each of its leaves else. */
+	write_lock(&xvm->mmu.lock);
+	xvm_shadow_zap_range(xvm, 0, XVM_GFN_END, true);
+	write_unlock(&xvm->mmu.lock);
 	do {
 		unsigned int i;
 

@@ -57,6 +57,7 @@ union shadow_role {
 		u32 smep : 1;		/* these two only without wp */
 		u32 smap : 1;
 		u32 maxphyaddr : 6;
+		u32 gbpages : 1;
 	};
 };
 
@@ -209,8 +210,12 @@ int shadow_read(struct xvm_vcpu *vcpu, u64 gpa, void *buf, unsigned int len);
 void shadow_sync_page(struct xvm_vcpu *vcpu, struct shadow_page *sp);
 /* All pages, whatever they are thought to be.  Takes mmu.lock, again and again. */
 void shadow_resync(struct xvm_vcpu *vcpu);
-/* All pages that are out of step; their writes are caught again. */
+/*
+ * All pages that are out of step, or those of a frame; their writes are caught again.
+ * For all of them mmu.lock may be let go on the way.
+ */
 void shadow_sync_all(struct xvm_vcpu *vcpu);
+void shadow_sync_gfn(struct xvm_vcpu *vcpu, u64 gfn);
 /* Let the guest write a table from now on.  False: it is not only used at the last level. */
 bool shadow_unsync(struct xvm *xvm, u64 gfn);
 /* Are writes to the frame caught? */

@@ -107,15 +107,27 @@ void shadow_resync(struct xvm_vcpu *vcpu)
 	}
 }
 
-void shadow_sync_all(struct xvm_vcpu *vcpu)
+/* All pages of a frame are out of step, or none: move them to a list.  Returns how many. */
+static unsigned int take_unsync(struct xvm_shadow *shadow, u64 gfn, struct list_head *list)
+{
+	struct shadow_page *sp;
+	unsigned int nr = 0;
+
+	hlist_for_each_entry(sp, shadow_bucket(shadow, gfn), hash) {
+		if (sp->gfn != gfn || !sp->unsync)
+			continue;
+		list_move_tail(&sp->unsync_link, list);
+		nr++;
+	}
+	return nr;
+}
+
+static void sync_list(struct xvm_vcpu *vcpu, struct list_head *list)
 {
 	struct xvm *xvm = vcpu->xvm;
 	struct shadow_page *sp;
-	LIST_HEAD(list);
 
-	lockdep_assert_held_write(&xvm->mmu.lock);
-	list_splice_init(&xvm->mmu.shadow->unsync, &list);
-	list_for_each_entry(sp, &list, unsync_link) {
+	list_for_each_entry(sp, list, unsync_link) {
 		sp->unsync = false;
 		xvm_shadow_wrprotect(xvm, sp->gfn, sp->gfn + 1, NULL);
 		/* Even if none could be written any more: see catch_writes(). */
@@ -123,10 +135,43 @@ void shadow_sync_all(struct xvm_vcpu *vcpu)
 	}
 	/* No write is under way any more that would not be caught. */
 	shadow_flush(xvm);
-	while (!list_empty(&list)) {
-		sp = list_first_entry(&list, struct shadow_page, unsync_link);
+	while (!list_empty(list)) {
+		sp = list_first_entry(list, struct shadow_page, unsync_link);
 		list_del(&sp->unsync_link);
 		shadow_sync_page(vcpu, sp);
+	}
+}
+
+void shadow_sync_gfn(struct xvm_vcpu *vcpu, u64 gfn)
+{
+	LIST_HEAD(list);
+
+	lockdep_assert_held_write(&vcpu->xvm->mmu.lock);
+	take_unsync(vcpu->xvm->mmu.shadow, gfn, &list);
+	sync_list(vcpu, &list);
+}
+
+/* The oldest first: what gets out of step meanwhile need not be looked at. */
+void shadow_sync_all(struct xvm_vcpu *vcpu)
+{
+	struct xvm *xvm = vcpu->xvm;
+	struct xvm_shadow *shadow = xvm->mmu.shadow;
+	unsigned int left = shadow->nr_pages;
+
+	lockdep_assert_held_write(&xvm->mmu.lock);
+	while (left && !list_empty(&shadow->unsync)) {
+		unsigned int nr = 0;
+		LIST_HEAD(list);
+
+		while (nr < SHADOW_BATCH && !list_empty(&shadow->unsync)) {
+			struct shadow_page *sp = list_first_entry(&shadow->unsync,
+								  struct shadow_page, unsync_link);
+
+			nr += take_unsync(shadow, sp->gfn, &list);
+		}
+		sync_list(vcpu, &list);
+		left -= min(left, nr);
+		cond_resched_rwlock_write(&xvm->mmu.lock);
 	}
 }
 
