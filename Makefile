@@ -41,7 +41,7 @@ help:
 	@echo '                   scripts/upstream --help tells how to choose among them'
 	@echo 'make deb           build Debian packages, in build/deb/'
 	@echo 'make check-packages'
-	@echo '                   install, load, use and remove them on a fresh system, in the lab'
+	@echo '                   install, load, use and remove them on fresh systems, in the lab'
 	@echo 'make dist          build the tar file of a release, in build/'
 	@echo 'make install       install module, library, command and manual pages'
 	@echo '                   (prefix=$(prefix), DESTDIR=$(DESTDIR))'
@@ -92,7 +92,8 @@ fuzz:
 	scripts/fuzz $(or $(TIME),120)
 
 check-packages:
-	scripts/package-test
+	scripts/package-test bookworm
+	scripts/package-test trixie
 
 deb:
 	scripts/deb
