@@ -227,8 +227,11 @@ static int set_accessed_dirty(const struct xvm_gpt_ops *ops, void *ctx,
 
 		if (role->levels == PAE_LEVELS && level == PAE_LEVELS)
 			continue;
-		if (level == res->level && access & XVM_GPT_WRITE)
-			new |= PTE_D;
+		if (level == res->level) {
+			res->first = !(old & PTE_A);
+			if (access & XVM_GPT_WRITE)
+				new |= PTE_D;
+		}
 		if (new == old)
 			continue;
 		ret = ops->cmpxchg_gpa(ctx, res->entry_gpa[level - 1], old, new, entry_bytes(role));

@@ -54,6 +54,7 @@ struct xvm_gpt_result {
 	u64 gpa;
 	u8 level; /* of the entry that maps the page; 1 without paging */
 	u64 page_size; /* in bytes: 4K, 2M, 4M, 1G */
+	bool first; /* this walk has set that entry's accessed bit */
 	/* What all levels together permit, before CR0.WP, SMEP, SMAP and protection keys. */
 	bool user;
 	bool writable;

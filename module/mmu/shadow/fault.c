@@ -305,8 +305,12 @@ static int check_guest(struct xvm_vcpu *vcpu, struct shadow_fault *fault, struct
 
 	if (sp->role.direct)
 		return XVM_FAULT_FIXED;
-	if (table_going(vcpu, sp->gfn) ||
-	    shadow_read(vcpu, shadow_guest_gpa(sp, i), &gpte, bytes) ||
+	if (table_going(vcpu, sp->gfn))
+		return XVM_FAULT_RETRY;
+	/* Every write to it so far has been caught, and would have dropped the entry. */
+	if (*entry && !sp->unsync && sp->guest[i] == seen)
+		return XVM_FAULT_FIXED;
+	if (shadow_read(vcpu, shadow_guest_gpa(sp, i), &gpte, bytes) ||
 	    ((gpte ^ seen) & ~ad))
 		return XVM_FAULT_RETRY;
 	/* What the walk set has been taken again: the leaf would hide that. */
@@ -447,7 +451,8 @@ static int map_leaf(struct xvm_vcpu *vcpu, struct shadow_fault *fault,
 			return ret == -EAGAIN ? XVM_FAULT_RETRY : ret;
 	}
 	ret = set_leaf(vcpu, fault, entry, make_leaf(vcpu, fault, map));
-	if (ret == XVM_FAULT_FIXED && level == 1)
+	/* A first access says that the neighbours have had none through this table, either. */
+	if (ret == XVM_FAULT_FIXED && level == 1 && !fault->walk.first)
 		shadow_prefetch(vcpu, sp, shadow_index(entry));
 	return ret;
 }
