@@ -5,16 +5,17 @@
  * The first follows the rmaps, in batches: each entry on a list is a live leaf of
  * that frame, as its shadow page says too, grants no more than the way to it, and
  * is right by slot and host; none lets the guest write a table of its own whose
- * writes have to be caught.
+ * writes have to be caught; none is listed twice.
  *
  * The second has everybody kept out, and follows the shadow pages: each can be
- * found, what its links lead to knows of them, and there are as many leaves,
- * links and pages as lists, parents and counters say.  With that, no leaf is
- * missing from its list.
+ * found, what it knows as its parents are links to it, each once, and there are
+ * as many leaves, links and pages as lists, parents and counters say.  With that,
+ * no leaf is missing from its list, and no link unknown: the time is linear.
  */
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/sort.h>
 
 #include "../mmu/shadow/shadow.h"
 #include "verify.h"
@@ -28,7 +29,39 @@ struct walk {
 	struct memslot *slot;		/* that the last leaf was in */
 	u64 leaves[XVM_MAX_LEAF_LEVEL + 1];
 	u64 links, parents;
+	const u64 **entries;		/* of one list, as many as there may be */
 };
+
+static int compare_entries(const void *a, const void *b)
+{
+	const u64 *const *x = a, *const *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* gfn: whose list it is */
+static void check_distinct(struct walk *walk, const struct xvm_rmap *list, u64 gfn)
+{
+	struct xvm_rmap_iter iter;
+	unsigned int nr = 0, i;
+	const u64 *entry;
+
+	xvm_rmap_for_each(entry, list, &iter) {
+		if (nr == SHADOW_MAX_ALIASES) {
+			verify_violated(walk->verify, "gfn 0x%llx: more than %u entries on a list",
+					gfn, nr);
+			break;
+		}
+		walk->entries[nr++] = entry;
+	}
+	if (nr < 2)
+		return;
+	sort(walk->entries, nr, sizeof(*walk->entries), compare_entries, NULL);
+	for (i = 1; i < nr; i++)
+		if (walk->entries[i] == walk->entries[i - 1])
+			verify_violated(walk->verify, "gfn 0x%llx: an entry is on a list twice",
+					gfn);
+}
 
 /* Of a large leaf any frame may be a table: even one out of step has small leaves alone. */
 static bool lets_write_table(const struct walk *walk, u64 gfn, u64 pages)
@@ -90,6 +123,7 @@ static bool check_batch(struct walk *walk, unsigned int level, u64 *gfn)
 			check_entry(walk, level, *gfn, entry);
 			quota -= !!quota;
 		}
+		check_distinct(walk, list, *gfn);
 		*gfn += xvm_level_pages(level);
 	}
 	return true;
@@ -116,15 +150,23 @@ static int check_lists(struct walk *walk)
 	return 0;
 }
 
-static bool has_parent(const struct shadow_page *sp, const u64 *entry)
+static void check_parents(struct walk *walk, const struct shadow_page *sp)
 {
 	struct xvm_rmap_iter iter;
-	const u64 *parent;
+	const u64 *entry;
 
-	xvm_rmap_for_each(parent, &sp->parents, &iter)
-		if (parent == entry)
-			return true;
-	return false;
+	xvm_rmap_for_each(entry, &sp->parents, &iter) {
+		const struct shadow_page *parent = shadow_page_of(entry);
+
+		/* The top entries of PAE are in no shadow page. */
+		if ((parent && parent->role.level != sp->role.level + 1) ||
+		    !(*entry & XVM_PTE_PRESENT) || *entry & XVM_PTE_HUGE ||
+		    shadow_child(*entry) != sp)
+			verify_violated(walk->verify, "gfn 0x%llx role 0x%x: parent is no link to it",
+					sp->gfn, sp->role.word);
+	}
+	check_distinct(walk, &sp->parents, sp->gfn);
+	walk->parents += xvm_rmap_length(&sp->parents);
 }
 
 static void check_link(struct walk *walk, const u64 *entry, unsigned int level)
@@ -132,9 +174,8 @@ static void check_link(struct walk *walk, const u64 *entry, unsigned int level)
 	const struct shadow_page *child = shadow_child(*entry);
 
 	walk->links++;
-	if (!child || child->obsolete || child->role.level != level - 1 ||
-	    !has_parent(child, entry))
-		verify_violated(walk->verify, "link 0x%llx of level %u, unknown to its page",
+	if (!child || child->obsolete || child->role.level != level - 1)
+		verify_violated(walk->verify, "link 0x%llx of level %u to no page of the next",
 				*entry, level);
 }
 
@@ -149,7 +190,7 @@ static void check_page(struct walk *walk, const struct shadow_page *sp)
 	if (!sp->role.direct && !xvm_rmaps_marked(&walk->shadow->rmaps, sp->gfn))
 		verify_violated(walk->verify, "gfn 0x%llx is a guest table, but not marked as one",
 				sp->gfn);
-	walk->parents += xvm_rmap_length(&sp->parents);
+	check_parents(walk, sp);
 	for (i = 0; i < XVM_PGT_ENTRIES; i++) {
 		if (!(sp->table[i] & XVM_PTE_PRESENT))
 			continue;
@@ -228,16 +269,19 @@ static void check_pages(struct walk *walk)
 int verify_shadow(struct verify *verify)
 {
 	struct walk walk = { .verify = verify, .shadow = verify->xvm->mmu.shadow };
-	int err;
+	int err = 0;
 
+	walk.entries = kvmalloc_array(SHADOW_MAX_ALIASES, sizeof(*walk.entries), GFP_KERNEL_ACCOUNT);
+	if (!walk.entries)
+		return -ENOMEM;
 	/* Broken slots are no measure for leaves, nor safe to look anything up in. */
-	if (!verify->result.violations) {
+	if (!verify->result.violations)
 		err = check_lists(&walk);
-		if (err)
-			return err;
+	if (!err) {
+		write_lock(&verify->xvm->mmu.lock);
+		check_pages(&walk);
+		write_unlock(&verify->xvm->mmu.lock);
 	}
-	write_lock(&verify->xvm->mmu.lock);
-	check_pages(&walk);
-	write_unlock(&verify->xvm->mmu.lock);
-	return 0;
+	kvfree(walk.entries);
+	return err;
 }
