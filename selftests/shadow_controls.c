@@ -233,6 +233,53 @@ TEST_F(shadow_controls, five_levels_reserved)
 	EXPECT_EQ(13, down.vector);
 }
 
+static void set_gbpages(struct guest *g, int dev, bool on)
+{
+	struct {
+		struct kvm_cpuid2 head;
+		struct kvm_cpuid_entry2 entries[256];
+	} cpuid = { .head.nent = 256 };
+	unsigned int i;
+
+	xioctl(dev, KVM_GET_SUPPORTED_CPUID, &cpuid);
+	for (i = 0; i < cpuid.head.nent; i++)
+		if (cpuid.entries[i].function == 0x80000001 && !on)
+			cpuid.entries[i].edx &= ~(1u << 26);
+	xioctl(g->cpu.fd, KVM_SET_CPUID2, &cpuid);
+}
+
+/*
+ * Pages of 1 GiB are for CPUs whose CPUID has them.  With nested paging the CPU itself walks
+ * the guest's tables, and has them.  Breaks if xvm_gpt_vcpu_role() asks the host's CPU alone.
+ */
+TEST_F(shadow_controls, gigabyte_pages)
+{
+	unsigned int on;
+
+	if (!(device_cpuid(self->dev, 0x80000001, 0, CPUID_EDX) >> 26 & 1))
+		SKIP(return, "the CPU has no pages of 1 GiB");
+	for (on = 0; on < 2; on++) {
+		struct guest *g = &self->g;
+		struct probe p = {
+			.at = { GUEST_TABLES + GUEST_PAGE + 8 },
+			.value = { PRESENT | PTE_PS },
+			.flush = FLUSH_CR3, .access = ACCESS_READ, .va = (1ul << 30) + PAGE_A,
+		};
+
+		probe_start(g, self->dev);
+		set_gbpages(g, self->dev, on);
+		probe_run(g, &p);
+		if (on || device_has_npt(self->dev)) {
+			EXPECT_FALSE(p.faulted);
+			EXPECT_EQ(probe_word(g, PAGE_A), p.data);
+		} else {
+			EXPECT_EQ(14, p.vector);
+			EXPECT_EQ(PF_P | PF_RSVD, p.error);
+		}
+		guest_destroy(g);
+	}
+}
+
 static uint64_t next_random(uint64_t *seed)
 {
 	*seed = *seed * 6364136223846793005ul + 1442695040888963407ul;
