@@ -118,7 +118,6 @@ void world_destroy(struct world *w)
 
 	if (w->g.vm < 0)
 		return;
-	guest_verify(&w->g);
 	close(w->stats);
 	vcpu_destroy(&w->v);
 	guest_destroy(&w->g);

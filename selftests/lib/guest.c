@@ -72,10 +72,54 @@ void guest_create(struct guest *g, int dev, size_t mem_size)
 	vcpu_create(g, &g->cpu, 0);
 }
 
+/* The checker's answer: 0, or -errno. */
+static int verify_vm(struct guest *g, struct xvm_verify *verify)
+{
+	sigset_t all, old;
+	int ret, tries;
+
+	/* A test's own signals must not end the walk. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	for (tries = 0; tries < 20; tries++) {
+		ret = kioctl(g->vm, XVM_VERIFY, verify);
+		if (ret != -EAGAIN)
+			break;
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return ret;
+}
+
+static void check_answer(int ret, const struct xvm_verify *verify)
+{
+	/* Stock KVM has no such call; a test may have closed the VM. */
+	if (ret == -ENOTTY || ret == -EBADF)
+		return;
+	if (ret)
+		die("XVM_VERIFY: %s", strerror(-ret));
+	if (verify->violations)
+		die("%llu violations: %s", verify->violations, verify->message);
+}
+
+void guest_verify(struct guest *g)
+{
+	struct xvm_verify verify;
+
+	if (g->vm >= 0)
+		check_answer(verify_vm(g, &verify), &verify);
+}
+
 void guest_destroy(struct guest *g)
 {
+	struct xvm_verify verify;
+	int ret;
+
 	if (g->vm < 0)
 		return;
+	ret = verify_vm(g, &verify);
+	/* A child may only close what its parent made. */
+	if (ret != -EIO)
+		check_answer(ret, &verify);
 	vcpu_destroy(&g->cpu);
 	close(g->vm);
 	if (g->mem)
@@ -121,32 +165,6 @@ void guest_add_slot(struct guest *g, uint32_t slot, uint32_t flags,
 	if (ret)
 		die("slot %u at %#lx: %s", slot, (unsigned long)gpa,
 		    strerror(-ret));
-}
-
-void guest_verify(struct guest *g)
-{
-	struct xvm_verify verify;
-	sigset_t all, old;
-	int ret, tries;
-
-	if (g->vm < 0)
-		return;
-	/* A test's own signals must not end the walk. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	for (tries = 0; tries < 20; tries++) {
-		ret = kioctl(g->vm, XVM_VERIFY, &verify);
-		if (ret != -EAGAIN)
-			break;
-	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	/* Stock KVM has no such call; a test may have closed the VM. */
-	if (ret == -ENOTTY || ret == -EBADF)
-		return;
-	if (ret)
-		die("XVM_VERIFY: %s", strerror(-ret));
-	if (verify.violations)
-		die("%llu violations: %s", verify.violations, verify.message);
 }
 
 void guest_load(struct guest *g, const uint8_t *start, const uint8_t *end)

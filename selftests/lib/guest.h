@@ -123,7 +123,10 @@ void *mem_alloc(size_t size);
 void guest_create(struct guest *g, int dev, size_t mem_size);
 /* Only the VM: no memory, no vCPU. */
 void guest_create_bare(struct guest *g, int dev);
-/* Closes and unmaps all that guest_create() made; nothing if it made nothing. */
+/*
+ * Closes and unmaps all that guest_create() made, after a last guest_verify(),
+ * so that each test ends with one; nothing if it made nothing.
+ */
 void guest_destroy(struct guest *g);
 
 int guest_slot(struct guest *g, uint32_t slot, uint32_t flags, uint64_t gpa,
