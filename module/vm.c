@@ -40,12 +40,6 @@ void xvm_put(struct xvm *xvm)
 		xvm_destroy(xvm);
 }
 
-/*
- * All ids but the last: programs (KVM's own tests too) find the end of the table
- * by asking for one slot more, and that would be the next address space's first.
- */
-#define XVM_NR_SLOTS	(MEMSLOT_NR_IDS - 1)
-
 static bool slot_id_ok(const struct kvm_userspace_memory_region *region)
 {
 	return (region->slot & 0xffff) < XVM_NR_SLOTS;

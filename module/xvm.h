@@ -30,6 +30,12 @@
 #include "observe/stats.h"
 #include "x86/arch.h"
 
+/*
+ * All ids but the last: programs (KVM's own tests too) find the end of the table
+ * by asking for one slot more, and that would be the next address space's first.
+ */
+#define XVM_NR_SLOTS		(MEMSLOT_NR_IDS - 1)
+
 #define XVM_MAX_VCPUS		4096
 #define XVM_MAX_VCPU_IDS	(4 * XVM_MAX_VCPUS)
 #define XVM_VCPU_MMAP_SIZE	(2 * PAGE_SIZE)	/* kvm_run, and the data of port I/O */

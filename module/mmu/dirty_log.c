@@ -78,6 +78,12 @@ static int peek_log(struct xvm *xvm, struct memslot *slot, void __user *out)
 			    BITS_TO_LONGS(slot->npages) * sizeof(long)) ? -EFAULT : 0;
 }
 
+/* No slot can have another. */
+static bool slot_id_ok(u32 id)
+{
+	return id >> 16 < MEMSLOT_MAX_SPACES && (id & 0xffff) < XVM_NR_SLOTS;
+}
+
 /* memslots.lock is held. */
 static struct memslot *logged_slot(struct xvm *xvm, u32 id)
 {
@@ -99,7 +105,7 @@ long xvm_get_dirty_log(struct xvm *xvm, const struct kvm_dirty_log __user *arg)
 		log.dirty_bitmap = compat_ptr((uintptr_t)log.dirty_bitmap);
 	if (READ_ONCE(xvm->mmu.dirty_ring_size))
 		return -ENXIO;
-	if (log.slot >> 16 >= MEMSLOT_MAX_SPACES)
+	if (!slot_id_ok(log.slot))
 		return -EINVAL;
 
 	mutex_lock(&xvm->memslots.lock);
@@ -167,7 +173,7 @@ long xvm_clear_dirty_log(struct xvm *xvm, const struct kvm_clear_dirty_log __use
 		log.dirty_bitmap = compat_ptr((uintptr_t)log.dirty_bitmap);
 	if (READ_ONCE(xvm->mmu.dirty_ring_size))
 		return -ENXIO;
-	if (log.slot >> 16 >= MEMSLOT_MAX_SPACES || log.first_page % BITS_PER_LONG)
+	if (!slot_id_ok(log.slot) || log.first_page % BITS_PER_LONG)
 		return -EINVAL;
 
 	mutex_lock(&xvm->memslots.lock);
