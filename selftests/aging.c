@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "lru_gen.h"
 #include "pass.h"
 #include "test.h"
 #include "text.h"
@@ -138,21 +139,6 @@ TEST_F_TIMEOUT(aging, idle_pages, 120)
 
 #define CGROUP "/sys/fs/cgroup"
 #define GROUP CGROUP "/xvm-aging"
-#define LRU_GEN "/sys/kernel/debug/lru_gen"
-
-static bool lru_gen_enabled(void)
-{
-	FILE *f = fopen("/sys/kernel/mm/lru_gen/enabled", "r");
-	unsigned int enabled = 0;
-
-	if (f) {
-		if (fscanf(f, "%x", &enabled) != 1)
-			enabled = 0;
-		fclose(f);
-	}
-	/* With walks of page tables. */
-	return (enabled & 3) == 3 && !access(LRU_GEN, R_OK | W_OK);
-}
 
 /* A memory cgroup of the test's own, for all that it allocates from now on. */
 static bool enter_group(void)
@@ -168,57 +154,9 @@ static void leave_group(void)
 		die("leaving the cgroup: %m");
 }
 
-/* The group's lists, on its only node with memory. */
-struct lists {
-	unsigned int group, node;
-	unsigned long youngest;		/* generation */
-	unsigned long asked, anon;	/* one of them, and the pages in it */
-};
-
-static struct lists read_lists(unsigned long asked)
-{
-	FILE *f = fopen(LRU_GEN, "r");
-	struct lists lists = { .asked = asked };
-	unsigned long generation, age, anon;
-	char line[256], path[200];
-	bool ours = false;
-
-	while (f && fgets(line, sizeof(line), f)) {
-		unsigned int id;
-
-		if (sscanf(line, "memcg %u %199s", &id, path) == 2) {
-			ours = !strcmp(path, "/xvm-aging");
-			if (ours)
-				lists.group = id;
-		} else if (ours && sscanf(line, " node %u", &id) == 1) {
-			lists.node = id;
-		} else if (ours && sscanf(line, "%lu %lu %lu", &generation, &age,
-					  &anon) == 3) {
-			lists.youngest = generation;
-			if (generation == asked)
-				lists.anon = anon;
-		}
-	}
-	if (!f || !lists.group)
-		die("the cgroup is not in " LRU_GEN);
-	fclose(f);
-	return lists;
-}
-
-/*
- * How many pages were used since the last time: the kernel moves them into the
- * youngest generation, then begins another.
- */
 static unsigned long used_pages(void)
 {
-	struct lists lists = read_lists(0);
-	char command[100];
-
-	snprintf(command, sizeof(command), "+ %u %u %lu 1 1\n", lists.group,
-		 lists.node, lists.youngest);
-	if (!write_text(LRU_GEN, command))
-		die("%s: %m", command);
-	return read_lists(lists.youngest).anon;
+	return lru_gen_used("/xvm-aging");
 }
 
 /* The process's own pages are few; some of the memory's may be looked at late. */
@@ -242,7 +180,6 @@ TEST_F_TIMEOUT(aging, generations, 120)
 	read_pages(g, 0, PAGES / 2);
 	EXPECT_LE(PAGES / 2 - FEW, used_pages());
 	EXPECT_GE(FEW, used_pages());
-	guest_verify(g);
 	guest_destroy(g);
 	leave_group();
 }
