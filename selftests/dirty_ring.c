@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "pass.h"
+#include "ring.h"
 #include "runner.h"
 #include "test.h"
 
@@ -18,23 +19,7 @@ DEVICE_FIXTURE(dirty_ring);
 
 #define RING_SIZE GUEST_PAGE
 #define ENTRIES (RING_SIZE / sizeof(struct kvm_dirty_gfn))
-/* Of those that stay free when the vCPU stops. */
-#define RESERVED 64
-#define RING_OFFSET (KVM_DIRTY_LOG_PAGE_OFFSET * GUEST_PAGE)
 #define MAX_SIZE (65536 * sizeof(struct kvm_dirty_gfn))
-
-struct ring {
-	struct kvm_dirty_gfn *entries;
-	uint32_t next;
-	uint8_t *mem;
-};
-
-static long enable(struct guest *g, uint32_t ext, uint64_t size)
-{
-	struct kvm_enable_cap cap = { .cap = ext, .args = { size } };
-
-	return kioctl(g->vm, KVM_ENABLE_CAP, &cap);
-}
 
 static void *map_ring(struct guest *g, int prot, int flags)
 {
@@ -42,58 +27,14 @@ static void *map_ring(struct guest *g, int prot, int flags)
 }
 
 /* A guest with a ring of one page, and a logged slot whose memory it has not touched. */
-static void start(struct guest *g, int dev, struct ring *ring)
+static uint8_t *start(struct guest *g, int dev, struct ring *ring)
 {
-	memset(ring, 0, sizeof(*ring));
-	guest_create_bare(g, dev);
-	if (enable(g, KVM_CAP_DIRTY_LOG_RING, RING_SIZE))
-		die("KVM_CAP_DIRTY_LOG_RING: %m");
-	g->mem_size = GUEST_SIZE;
-	g->mem = mem_alloc(g->mem_size);
-	guest_add_slot(g, 0, 0, 0, g->mem_size, g->mem);
-	vcpu_create(g, &g->cpu, 0);
-	guest_load(g, pass, pass_end);
-	guest_long_mode(g, &g->cpu, GUEST_CODE);
-	ring->mem = mem_alloc(LOG_SIZE);
-	guest_add_slot(g, 1, KVM_MEM_LOG_DIRTY_PAGES, LOG_GPA, LOG_SIZE,
-		       ring->mem);
-	ring->entries = map_ring(g, PROT_READ | PROT_WRITE, MAP_SHARED);
-	if (ring->entries == MAP_FAILED)
-		die("mmap of the ring: %m");
-}
+	uint8_t *mem = mem_alloc(LOG_SIZE);
 
-/* Takes the next entry: its page, or -1 if there is none. */
-static long take(struct ring *ring)
-{
-	struct kvm_dirty_gfn *entry = &ring->entries[ring->next % ENTRIES];
-
-	if (__atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE) !=
-	    KVM_DIRTY_GFN_F_DIRTY)
-		return -1;
-	if (entry->slot != 1 || entry->offset >= LOG_PAGES)
-		die("an entry for slot %u, page %llu", entry->slot,
-		    entry->offset);
-	ring->next++;
-	__atomic_store_n(&entry->flags, KVM_DIRTY_GFN_F_RESET, __ATOMIC_RELEASE);
-	return entry->offset;
-}
-
-static long reset(struct guest *g)
-{
-	return kioctl(g->vm, KVM_RESET_DIRTY_RINGS, 0ul);
-}
-
-/* Takes all there are; seen counts them by page. */
-static unsigned int take_all(struct ring *ring, uint8_t *seen)
-{
-	unsigned int n = 0;
-	long page;
-
-	while ((page = take(ring)) >= 0) {
-		seen[page]++;
-		n++;
-	}
-	return n;
+	ring_start(g, dev, RING_SIZE, ring);
+	ring->pages = LOG_PAGES;
+	guest_add_slot(g, 1, KVM_MEM_LOG_DIRTY_PAGES, LOG_GPA, LOG_SIZE, mem);
+	return mem;
 }
 
 static int write_pages(struct guest *g, uint64_t first, uint64_t n)
@@ -112,18 +53,18 @@ TEST_F(dirty_ring, capability)
 		  ioctl(g->vm, KVM_CHECK_EXTENSION, KVM_CAP_DIRTY_LOG_RING));
 	EXPECT_EQ(MAX_SIZE, ioctl(g->vm, KVM_CHECK_EXTENSION,
 				  KVM_CAP_DIRTY_LOG_RING_ACQ_REL));
-	EXPECT_EQ(-EINVAL, reset(g));
-	EXPECT_EQ(-EINVAL, enable(g, KVM_CAP_DIRTY_LOG_RING, 0));
-	EXPECT_EQ(-EINVAL, enable(g, KVM_CAP_DIRTY_LOG_RING, 5000));
-	EXPECT_EQ(-EINVAL, enable(g, KVM_CAP_DIRTY_LOG_RING, 2048));
-	EXPECT_EQ(-E2BIG, enable(g, KVM_CAP_DIRTY_LOG_RING, 2 * MAX_SIZE));
-	EXPECT_EQ(0, enable(g, KVM_CAP_DIRTY_LOG_RING_ACQ_REL, MAX_SIZE));
-	EXPECT_EQ(-EINVAL, enable(g, KVM_CAP_DIRTY_LOG_RING, MAX_SIZE));
-	EXPECT_EQ(0, reset(g));
+	EXPECT_EQ(-EINVAL, ring_reset(g));
+	EXPECT_EQ(-EINVAL, ring_enable(g, KVM_CAP_DIRTY_LOG_RING, 0));
+	EXPECT_EQ(-EINVAL, ring_enable(g, KVM_CAP_DIRTY_LOG_RING, 5000));
+	EXPECT_EQ(-EINVAL, ring_enable(g, KVM_CAP_DIRTY_LOG_RING, 2048));
+	EXPECT_EQ(-E2BIG, ring_enable(g, KVM_CAP_DIRTY_LOG_RING, 2 * MAX_SIZE));
+	EXPECT_EQ(0, ring_enable(g, KVM_CAP_DIRTY_LOG_RING_ACQ_REL, MAX_SIZE));
+	EXPECT_EQ(-EINVAL, ring_enable(g, KVM_CAP_DIRTY_LOG_RING, MAX_SIZE));
+	EXPECT_EQ(0, ring_reset(g));
 	guest_destroy(g);
 
 	guest_create(g, self->dev, GUEST_SIZE);
-	EXPECT_EQ(-EINVAL, enable(g, KVM_CAP_DIRTY_LOG_RING, 4096));
+	EXPECT_EQ(-EINVAL, ring_enable(g, KVM_CAP_DIRTY_LOG_RING, 4096));
 }
 
 TEST_F(dirty_ring, mapping)
@@ -167,27 +108,27 @@ TEST_F(dirty_ring, entries)
 	start(g, self->dev, &ring);
 	ASSERT_EQ(KVM_EXIT_HLT, write_pages(g, 3, 8));
 	for (i = 3; i < 11; i++)
-		EXPECT_EQ(i, take(&ring));
-	EXPECT_EQ(-1, take(&ring));
+		EXPECT_EQ(i, ring_take(&ring));
+	EXPECT_EQ(-1, ring_take(&ring));
 
 	/* Not protected yet: nothing new.  From the reset on, again. */
 	ASSERT_EQ(KVM_EXIT_HLT, write_pages(g, 3, 8));
-	EXPECT_EQ(-1, take(&ring));
-	EXPECT_EQ(8, reset(g));
-	EXPECT_EQ(0, reset(g));
+	EXPECT_EQ(-1, ring_take(&ring));
+	EXPECT_EQ(8, ring_reset(g));
+	EXPECT_EQ(0, ring_reset(g));
 	ASSERT_EQ(KVM_EXIT_HLT, write_pages(g, 0, 100));
-	EXPECT_EQ(100, take_all(&ring, seen));
+	EXPECT_EQ(100, ring_take_all(&ring, seen));
 	for (i = 0; i < 100; i++)
 		EXPECT_EQ(1, seen[i]);
 
 	/* What was not taken stays. */
-	EXPECT_EQ(100, reset(g));
+	EXPECT_EQ(100, ring_reset(g));
 	ASSERT_EQ(KVM_EXIT_HLT, write_pages(g, 50, 2));
-	EXPECT_EQ(0, reset(g));
-	EXPECT_EQ(50, take(&ring));
-	EXPECT_EQ(1, reset(g));
-	EXPECT_EQ(51, take(&ring));
-	EXPECT_EQ(1, reset(g));
+	EXPECT_EQ(0, ring_reset(g));
+	EXPECT_EQ(50, ring_take(&ring));
+	EXPECT_EQ(1, ring_reset(g));
+	EXPECT_EQ(51, ring_take(&ring));
+	EXPECT_EQ(1, ring_reset(g));
 }
 
 /* Logging that begins when the guest has its pages, which may be large. */
@@ -195,20 +136,21 @@ TEST_F(dirty_ring, begins_late)
 {
 	struct guest *g = &self->g;
 	struct ring ring;
+	uint8_t *mem;
 	uint64_t wrong;
 
-	start(g, self->dev, &ring);
-	guest_add_slot(g, 1, 0, LOG_GPA, LOG_SIZE, ring.mem);
+	mem = start(g, self->dev, &ring);
+	guest_add_slot(g, 1, 0, LOG_GPA, LOG_SIZE, mem);
 	ASSERT_EQ(KVM_EXIT_HLT, write_pages(g, 0, LOG_PAGES));
-	EXPECT_EQ(-1, take(&ring));
+	EXPECT_EQ(-1, ring_take(&ring));
 	guest_add_slot(g, 1, KVM_MEM_LOG_DIRTY_PAGES, LOG_GPA, LOG_SIZE,
-		       ring.mem);
+		       mem);
 	ASSERT_EQ(KVM_EXIT_HLT, run_pass(g, LOG_GPA, LOG_PAGES, 1, false, &wrong));
 	EXPECT_EQ(0, wrong);
-	EXPECT_EQ(-1, take(&ring));
+	EXPECT_EQ(-1, ring_take(&ring));
 	ASSERT_EQ(KVM_EXIT_HLT, write_pages(g, 700, 1));
-	EXPECT_EQ(700, take(&ring));
-	EXPECT_EQ(-1, take(&ring));
+	EXPECT_EQ(700, ring_take(&ring));
+	EXPECT_EQ(-1, ring_take(&ring));
 }
 
 TEST_F(dirty_ring, full)
@@ -224,15 +166,15 @@ TEST_F(dirty_ring, full)
 	while (reason == KVM_EXIT_DIRTY_RING_FULL) {
 		/* However often it is asked. */
 		ASSERT_EQ(KVM_EXIT_DIRTY_RING_FULL, vcpu_run(&g->cpu));
-		ASSERT_EQ(ENTRIES - RESERVED, take_all(&ring, seen));
+		ASSERT_EQ(ENTRIES - RING_RESERVED, ring_take_all(&ring, seen));
 		ASSERT_EQ(KVM_EXIT_DIRTY_RING_FULL, vcpu_run(&g->cpu));
-		ASSERT_EQ(ENTRIES - RESERVED, reset(g));
+		ASSERT_EQ(ENTRIES - RING_RESERVED, ring_reset(g));
 		exits++;
 		reason = vcpu_run(&g->cpu);
 	}
 	ASSERT_EQ(KVM_EXIT_HLT, reason);
-	take_all(&ring, seen);
-	EXPECT_LE(LOG_PAGES / (ENTRIES - RESERVED), exits);
+	ring_take_all(&ring, seen);
+	EXPECT_LE(LOG_PAGES / (ENTRIES - RING_RESERVED), exits);
 	for (i = 0; i < LOG_PAGES; i++)
 		EXPECT_NE(0, seen[i]);
 }
@@ -258,17 +200,17 @@ TEST_F(dirty_ring, scribbled)
 		ring.entries[i] = junk[i];
 		ring.entries[i].flags = KVM_DIRTY_GFN_F_RESET;
 	}
-	EXPECT_EQ(n, reset(g));
+	EXPECT_EQ(n, ring_reset(g));
 	guest_verify(g);
 	if (!device_is_xvm(self->dev))
 		return;
 	/* KVM goes on with what was never pushed, and loses count. */
 	for (i = 0; i < ENTRIES; i++)
 		ring.entries[i].flags = KVM_DIRTY_GFN_F_RESET;
-	EXPECT_EQ(0, reset(g));
+	EXPECT_EQ(0, ring_reset(g));
 	ring.next = n;
 	ASSERT_EQ(KVM_EXIT_HLT, write_pages(g, 20, 1));
-	EXPECT_EQ(20, take(&ring));
+	EXPECT_EQ(20, ring_take(&ring));
 }
 
 static bool run_on(struct vcpu *v, int reason, void *arg)
@@ -291,10 +233,11 @@ TEST_F(dirty_ring, no_write_is_lost)
 	struct runner runner;
 	struct kvm_regs regs;
 	struct ring ring;
+	uint8_t *mem;
 	unsigned int i, page;
 	bool last = false;
 
-	start(g, self->dev, &ring);
+	mem = start(g, self->dev, &ring);
 	guest_load(g, write_on, write_on_end);
 	vcpu_get_regs(&g->cpu, &regs);
 	regs.rip = GUEST_CODE;
@@ -310,15 +253,15 @@ TEST_F(dirty_ring, no_write_is_lost)
 		if (last)
 			ASSERT_EQ(-EINTR, runner_stop(&runner));
 		memset(seen, 0, sizeof(seen));
-		ASSERT_EQ(take_all(&ring, seen), reset(g));
+		ASSERT_EQ(ring_take_all(&ring, seen), ring_reset(g));
 		for (page = 0; page < LOG_PAGES; page++)
 			if (seen[page])
 				copy[page] = *(volatile uint64_t *)
-					      (ring.mem + page * GUEST_PAGE);
+					      (mem + page * GUEST_PAGE);
 		usleep(1000);
 	}
 	for (page = 0; page < LOG_PAGES; page++)
-		EXPECT_EQ(*(uint64_t *)(ring.mem + page * GUEST_PAGE), copy[page]);
+		EXPECT_EQ(*(uint64_t *)(mem + page * GUEST_PAGE), copy[page]);
 }
 
 TEST_HARNESS_MAIN
