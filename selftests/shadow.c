@@ -404,63 +404,6 @@ TEST_F(shadow, mmio)
 	EXPECT_TRUE(g->cpu.run->mmio.is_write);
 }
 
-/*
- * The VMM edits a guest's table behind everybody's back: a leaf that is there
- * comes to map other memory, or none.  What it mapped before must be let go of
- * with it: the page goes next.  An older KVM does not.  Breaks if set_leaf()
- * doesn't drop the entry that it replaces.
- */
-static void host_edit(struct __test_metadata *_metadata, struct guest *g, int dev,
-		      uint64_t pte)
-{
-	uint64_t *table;
-	struct probe r;
-
-	probe_start(g, dev);
-	table = guest_split(g, VA, TABLE);
-	table[0] = PAGE_A | PTE_P | PTE_W;
-	memset(g->mem + PAGE_A, 0xaa, 2 * GUEST_PAGE);
-	/* Read: present, but a write will come by once more. */
-	ASSERT_FALSE(probe_try(g, ACCESS_READ, VA).faulted);
-	table[0] = pte;
-	r = probe_try(g, ACCESS_WRITE, VA);
-	if (pte == (PAGE_B | PTE_P | PTE_W)) {
-		EXPECT_EQ(KVM_EXIT_IO, r.exit);
-		EXPECT_EQ(0x1122, probe_word(g, PAGE_B));
-	} else {
-		EXPECT_EQ(KVM_EXIT_MMIO, r.exit);
-		EXPECT_EQ(NO_MEMORY, g->cpu.run->mmio.phys_addr);
-	}
-	EXPECT_EQ(0xaaaaaaaaaaaaaaaa, probe_word(g, PAGE_A));
-	guest_verify(g);
-	ASSERT_EQ(0, madvise(g->mem + PAGE_A, 2 * GUEST_PAGE, MADV_DONTNEED));
-	guest_verify(g);
-	r = (struct probe){ .flush = FLUSH_INVLPG, .access = ACCESS_READ, .va = VA };
-	probe_run(g, &r);
-	if (pte == (PAGE_B | PTE_P | PTE_W)) {
-		EXPECT_EQ(0, r.data);
-	}
-	guest_verify(g);
-}
-
-#define NEEDS_FIX(dev)								\
-	do {									\
-		if (!device_is_xvm(dev))					\
-			SKIP(return, "this kernel's KVM may warn and go astray");	\
-	} while (0)
-
-TEST_F(shadow, host_edit_to_other_memory)
-{
-	NEEDS_FIX(self->dev);
-	host_edit(_metadata, &self->g, self->dev, PAGE_B | PTE_P | PTE_W);
-}
-
-TEST_F(shadow, host_edit_to_mmio)
-{
-	NEEDS_FIX(self->dev);
-	host_edit(_metadata, &self->g, self->dev, NO_MEMORY | PTE_P | PTE_W);
-}
-
 /* The same page by many addresses: the host takes it away from all of them. */
 TEST_F(shadow, many_aliases)
 {

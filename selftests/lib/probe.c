@@ -43,10 +43,24 @@ void probe_start(struct guest *g, int dev)
 	memset(g->mem + PROBE_PAGE_A, 0xc3, 2 * GUEST_PAGE); /* RET */
 }
 
-static void prepare(struct guest *g, const struct probe *p)
+/* What only KVM_SET_SREGS can say. */
+static void set_mode(struct guest *g, const struct probe *p)
 {
+	struct kvm_sregs s;
+
+	vcpu_get_sregs(&g->cpu, &s);
+	s.cs.selector = p->user ? GUEST_USER_CS : GUEST_CS64;
+	s.ss.selector = p->user ? GUEST_USER_DS : GUEST_DS;
+	s.cs.dpl = p->user ? 3 : 0;
+	s.ss.dpl = p->user ? 3 : 0;
+	vcpu_set_sregs(&g->cpu, &s);
+}
+
+static void run(struct guest *g, struct probe *p)
+{
+	const struct idt_record *record = guest_record(g);
 	uint64_t base = p->user ? USER_BASE : 0;
-	const struct kvm_regs regs = {
+	struct kvm_regs regs = {
 		.rip = base + GUEST_CODE,
 		.rsp = base + IDT_USER_STACK,
 		.rflags = 2 | RFLAGS_IOPL3 | (p->ac ? RFLAGS_AC : 0),
@@ -56,26 +70,11 @@ static void prepare(struct guest *g, const struct probe *p)
 		.r10 = p->flush, .r15 = p->cr3 ? p->cr3 : GUEST_TABLES,
 		.r14 = p->access, .rbx = p->va, .rbp = p->data,
 	};
-	struct kvm_sregs s;
 
 	guest_load(g, probe_code, probe_code_end);
-	vcpu_get_sregs(&g->cpu, &s);
-	s.cs.selector = p->user ? GUEST_USER_CS : GUEST_CS64;
-	s.ss.selector = p->user ? GUEST_USER_DS : GUEST_DS;
-	s.cs.dpl = p->user ? 3 : 0;
-	s.ss.dpl = p->user ? 3 : 0;
-	vcpu_set_sregs(&g->cpu, &s);
 	vcpu_set_regs(&g->cpu, &regs);
 	memset(guest_record(g), 0, sizeof(struct idt_record));
 	guest_record(g)->resume = base + PROBE_END;
-}
-
-void probe_run(struct guest *g, struct probe *p)
-{
-	const struct idt_record *record = guest_record(g);
-	struct kvm_regs regs;
-
-	prepare(g, p);
 	p->exit = vcpu_run(&g->cpu);
 	vcpu_get_regs(&g->cpu, &regs);
 	p->data = regs.rbp;
@@ -83,6 +82,17 @@ void probe_run(struct guest *g, struct probe *p)
 	p->faulted = record->count == 1 && record->vector == 14;
 	p->error = record->error;
 	p->cr2 = record->cr2;
+}
+
+void probe_run(struct guest *g, struct probe *p)
+{
+	set_mode(g, p);
+	run(g, p);
+}
+
+void probe_again(struct guest *g, struct probe *p)
+{
+	run(g, p);
 }
 
 struct probe probe_try(struct guest *g, enum probe_access access, uint64_t va)

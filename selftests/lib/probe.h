@@ -52,6 +52,11 @@ struct probe {
 void probe_start(struct guest *g, int dev);
 /* Exceptions are noted, and end the run as its last instruction does. */
 void probe_run(struct guest *g, struct probe *p);
+/*
+ * In the mode of the run before, without KVM_SET_SREGS: what was made of the guest's
+ * tables is not compared with them first.
+ */
+void probe_again(struct guest *g, struct probe *p);
 /* Nothing but an access. */
 struct probe probe_try(struct guest *g, enum probe_access access, uint64_t va);
 
