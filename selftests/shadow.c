@@ -344,13 +344,12 @@ TEST_F(shadow, table_of_two_levels)
 	EXPECT_EQ(probe_word(g, PAGE_B), r.data);
 }
 
-/* Tables where there is no memory, or that say what no CPU takes. */
+/* Entries that say what no CPU takes. */
 TEST_F(shadow, senseless_tables)
 {
 	static const uint64_t pdes[] = {
 		PTE_P | PTE_W | PTE_PS | 0x2000,	/* reserved in a large page */
 		(1ul << 51) | PTE_P | PTE_W,		/* beyond any physical address */
-		NO_MEMORY | PTE_P | PTE_W,
 	};
 	struct guest *g = &self->g;
 	unsigned int i;
@@ -363,14 +362,53 @@ TEST_F(shadow, senseless_tables)
 		};
 
 		probe_run(g, &r);
-		/* A walk of no memory is the device's affair, but must not hang or map. */
-		if (pdes[i] >> 30 != NO_MEMORY >> 30) {
+		ASSERT_EQ(KVM_EXIT_IO, r.exit);
+		EXPECT_TRUE(r.faulted);
+		/* An emulated CPU leaves the present bit out. */
+		EXPECT_EQ(PF_RSVD, r.error & ~(uint64_t)PF_P);
+	}
+}
+
+/*
+ * A table where no memory is: nothing is found there.  What comes of it with nested
+ * paging is the hardware's affair, but must not hang or map.  Breaks if walk_failed()
+ * gives another error code.
+ */
+TEST_F(shadow, table_outside_memory)
+{
+	static const struct { enum probe_access access; bool user; int error; } cases[] = {
+		{ ACCESS_READ, false, 0 },
+		{ ACCESS_WRITE, false, PF_W },
+		{ ACCESS_FETCH, false, PF_FETCH },
+		{ ACCESS_READ, true, PF_U },
+		{ ACCESS_WRITE, true, PF_U | PF_W },
+		{ ACCESS_FETCH, true, PF_U | PF_FETCH },
+	};
+	const uint64_t levels[] = { PD0 + 8, GUEST_TABLES + GUEST_PAGE + 8, GUEST_TABLES + 8 };
+	const uint64_t vas[] = { VA, 1ul << 30, 1ul << 39 };
+	struct guest *g = &self->g;
+	unsigned int i, l;
+
+	probe_start(g, self->dev);
+	for (l = 0; l < 3; l++) {
+		*(uint64_t *)(g->mem + levels[l]) = NO_MEMORY | PTE_P | PTE_W | PTE_U;
+		for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+			struct probe r = {
+				.access = cases[i].access, .user = cases[i].user, .va = vas[l],
+			};
+
+			probe_run(g, &r);
+			if (device_has_npt(self->dev))
+				continue;
 			ASSERT_EQ(KVM_EXIT_IO, r.exit);
-			EXPECT_TRUE(r.faulted);
-			/* An emulated CPU leaves the present bit out. */
-			EXPECT_EQ(PF_RSVD, r.error & ~(uint64_t)PF_P);
+			ASSERT_TRUE(r.faulted);
+			ASSERT_EQ(cases[i].error, r.error);
+			ASSERT_EQ(vas[l], r.cr2);
 		}
 	}
+	/* It goes on where there is memory. */
+	*(uint64_t *)(g->mem + PD0 + 8) = PTE_P | PTE_W | PTE_PS;
+	EXPECT_FALSE(probe_try(g, ACCESS_READ, VA + PAGE_A).faulted);
 }
 
 /* A mapping of no memory is MMIO, of a read-only slot too when written. */
