@@ -119,7 +119,7 @@ static void go(struct __test_metadata *_metadata, struct legacy *l, const struct
 	legacy_run(l, p);
 	if (p->exit != KVM_EXIT_IO || p->vector != (faults ? 14 : LEGACY_DONE) ||
 	    (faults && p->error != error))
-		TH_LOG("pde %#lx pte %#lx wp %d smep %d smap %d ac %d user %d op %d: %lu, error %#lx",
+		TH_LOG("pde %#lx pte %#lx wp %d smep %d smap %d ac %d user %d op %d: %lu, %#lx",
 		       w->pde, w->pte, w->wp, w->smep, w->smap, w->ac, w->user, w->access,
 		       p->vector, p->error);
 	ASSERT_EQ(KVM_EXIT_IO, p->exit);
@@ -501,7 +501,7 @@ TEST_F(shadow_legacy, page_directory_pointers)
 			ASSERT_EQ(i % 3 ? 0xb : 0xa, p.data);
 		}
 	}
-	/* Nor do they permit or forbid: those bits are reserved.  Hardware that walks looks later. */
+	/* Nor do they permit or forbid: the bits are reserved.  Hardware that walks looks later. */
 	if (device_has_npt(self->dev))
 		return;
 	p = (struct legacy_probe){

@@ -123,6 +123,17 @@ struct step {
 	uint64_t mmio_gpa, vector, error, cr2;
 };
 
+/* The entries that a walk has read, and the address they lead to. */
+struct way {
+	uint64_t gpa, at[4];
+	int nr;
+};
+
+#define NR_ENTRIES (4 * POOL_PAGES + 1)
+struct entries {
+	uint64_t at[NR_ENTRIES], said[NR_ENTRIES];
+};
+
 static uint64_t pick(uint64_t *seed, uint64_t below)
 {
 	*seed = *seed * 6364136223846793005ul + 1442695040888963407ul;
@@ -209,26 +220,39 @@ static uint64_t entry_at(struct guest *g, const struct step *s, uint64_t gpa, bo
 /* No fault; or the walk needs an entry where no memory is, which means nothing. */
 enum { ALLOWED = -1, LOST = -2 };
 
+static void note_entries(struct cpu *c, const struct step *s, int pool, struct entries *e)
+{
+	int i;
+
+	for (i = 0; i < NR_ENTRIES; i++) {
+		e->at[i] = POOL(pool) + i / 4 * GUEST_PAGE + 8 * (i % 4);
+		if (i == NR_ENTRIES - 1)
+			e->at[i] = PML4(c->i) + (pool == SHARED ? 16 : 8);
+		e->said[i] = entry_at(c->t->g, s, e->at[i], true);
+	}
+}
+
 /* APM vol. 2, 5.3 and 5.6: the fault's error code, or ALLOWED and the address it leads to. */
-static int walk(struct cpu *c, const struct step *s, bool edited, uint64_t *gpa)
+static int walk(struct cpu *c, const struct step *s, bool edited, struct way *way)
 {
 	bool write = s->access == ACCESS_WRITE, fetch = s->access == ACCESS_FETCH;
 	int error = (write ? PF_W : 0) | (fetch ? PF_FETCH : 0) | (s->user ? PF_U : 0);
 	uint64_t entry, all = PTE_W | PTE_U, any = 0, table = PML4(c->i), low;
 	int level;
 
+	*way = (struct way){ 0 };
 	for (level = 4;; level--) {
 		int shift = 12 + 9 * (level - 1);
-		bool large = false, misplaced;
+		bool large, misplaced;
 
 		if (table >= MEMORY)
 			return LOST;
-		entry = entry_at(c->t->g, s, table + 8 * (s->va >> shift & 511), edited);
+		way->at[way->nr] = table + 8 * (s->va >> shift & 511);
+		entry = entry_at(c->t->g, s, way->at[way->nr++], edited);
 		if (!(entry & PTE_P))
 			return error;
 		low = (1ul << shift) - 1;
-		if (level > 1 && entry & PTE_PS)
-			large = true;
+		large = level > 1 && entry & PTE_PS;
 		/* Bit 12 of a large page is part of its memory type. */
 		misplaced = large && (level == 4 || entry & ADDRESS & low & ~0x1000ul);
 		if (entry & TOO_HIGH || misplaced)
@@ -239,7 +263,7 @@ static int walk(struct cpu *c, const struct step *s, bool edited, uint64_t *gpa)
 			break;
 		table = entry & ADDRESS;
 	}
-	*gpa = (entry & ADDRESS & ~low) | (s->va & low);
+	way->gpa = (entry & ADDRESS & ~low) | (s->va & low);
 
 	error |= PF_P;
 	if (fetch && any & PTE_NX)
@@ -297,17 +321,37 @@ static void complain(struct cpu *c, const struct step *s, const char *what, int 
 		what, s->va, s->access, s->user, s->ac, c->cr0, c->cr4);
 	fprintf(stderr, "# flush %d, edits %#lx=%#lx %#lx=%#lx\n", s->flush, s->at[0], s->value[0],
 		s->at[1], s->value[1]);
-	fprintf(stderr, "# exit %d vector %lu error %#lx cr2 %#lx mmio %d %#lx data %#lx\n",
-		s->exit, s->vector, s->error, s->cr2, s->mmio, s->mmio_gpa, s->data);
-	fprintf(stderr, "# expected: error %d gpa %#lx\n", error, gpa);
+	fprintf(stderr, "# %d vector %lu error %#lx cr2 %#lx mmio %d %#lx data %#lx not %d %#lx\n",
+		s->exit, s->vector, s->error, s->cr2, s->mmio, s->mmio_gpa, s->data, error, gpa);
+}
+
+/* APM vol. 2, 5.4.2; a denied access may have set A.  Breaks if set_accessed_dirty() sets D */
+/* for reads, or if choose_rights() lets a clean page be written. */
+static bool bits_are_right(struct cpu *c, const struct step *s, const struct way *way, int error,
+			   const struct entries *e)
+{
+	bool write = s->access == ACCESS_WRITE, right = true;
+	int i, j;
+
+	for (i = 0; i < NR_ENTRIES; i++) {
+		uint64_t says = load(c->t->g, e->at[i]), may = 0, must;
+
+		for (j = 0; j < way->nr; j++)
+			may |= way->at[j] == e->at[i] ? PTE_A : 0;
+		if (error == ALLOWED && write && way->at[way->nr - 1] == e->at[i])
+			may |= PTE_D;
+		must = error == ALLOWED ? may : 0;
+		right &= !((says ^ e->said[i]) & ~may) && (says & must) == must;
+	}
+	return right;
 }
 
 /* The tables are as the run has left them: nobody else edits them. */
-static void check(struct cpu *c, const struct step *s)
+static void check(struct cpu *c, const struct step *s, const struct entries *e)
 {
-	struct guest *g = c->t->g;
-	uint64_t gpa = 0;
-	int error = walk(c, s, false, &gpa);
+	struct way way;
+	int error = walk(c, s, false, &way);
+	uint64_t gpa = way.gpa;
 
 	c->checked++;
 	if (s->exit != KVM_EXIT_IO) {
@@ -322,10 +366,12 @@ static void check(struct cpu *c, const struct step *s)
 		complain(c, s, "denied", error, gpa);
 	} else if (s->mmio != (gpa >= NO_MEMORY) || (s->mmio && s->mmio_gpa != gpa)) {
 		complain(c, s, "memory or not", error, gpa);
-	} else if (s->access != ACCESS_FETCH && !s->mmio && s->data != load(g, gpa)) {
+	} else if (s->access != ACCESS_FETCH && !s->mmio && s->data != load(c->t->g, gpa)) {
 		/* What it has read, or written. */
 		complain(c, s, "other memory", error, gpa);
 	}
+	if (!c->t->failed && !bits_are_right(c, s, &way, error, e))
+		complain(c, s, "accessed and dirty bits", error, gpa);
 }
 
 /* Of the shared tables: whatever they say meanwhile, they lead to these pages alone. */
@@ -342,7 +388,8 @@ static void one(struct cpu *c, int pool, bool edits)
 {
 	struct step s = { .access = 1 + pick(&c->seed, pool == SHARED && edits ? 2 : 3) };
 	bool controls = !pick(&c->seed, 8);
-	uint64_t gpa = 0;
+	struct entries entries;
+	struct way way = { 0 };
 	unsigned int i;
 	int outcome;
 
@@ -362,14 +409,15 @@ static void one(struct cpu *c, int pool, bool edits)
 	if (pool != SHARED)
 		c->pending = s.flush == FLUSH_INVLPG && (c->pending || s.at[0] || s.at[1]);
 	/* Nor is code fetched from where no memory is. */
-	outcome = pool == SHARED && edits ? ALLOWED : walk(c, &s, true, &gpa);
-	if (outcome == LOST || (s.access == ACCESS_FETCH && gpa >= NO_MEMORY))
+	outcome = pool == SHARED && edits ? ALLOWED : walk(c, &s, true, &way);
+	if (outcome == LOST || (s.access == ACCESS_FETCH && way.gpa >= NO_MEMORY))
 		s.access = ACCESS_NONE;
+	note_entries(c, &s, pool, &entries);
 	execute(c, &s, controls);
 	if (pool == SHARED && edits)
 		check_loosely(c, &s);
 	else if (s.access != ACCESS_NONE)
-		check(c, &s);
+		check(c, &s, &entries);
 }
 
 static void *run(void *arg)
