@@ -170,7 +170,7 @@ static void permissions(struct __test_metadata *_metadata, struct guest *g, int 
 	}
 }
 
-/* Each breaks if shadow_access() or make_leaf(), of fault.c, forgets one of W, U and NX. */
+/* Each breaks if make_leaf(), of fault.c, grants what fault->rights lack: W, or without NX. */
 TEST_F_TIMEOUT(shadow_legacy, permissions_32, 200)
 {
 	permissions(_metadata, &self->g, self->dev, CR4_PSE, false, false);
@@ -252,7 +252,7 @@ static void remap(struct __test_metadata *_metadata, struct guest *g, int dev, u
 	}
 }
 
-/* Breaks if xvm_shadow_invlpg() does nothing, or drop_written() looks at a wrong entry. */
+/* Breaks if xvm_shadow_invlpg() does nothing. */
 TEST_F(shadow_legacy, remap_32)
 {
 	remap(_metadata, &self->g, self->dev, 0);
@@ -311,7 +311,7 @@ TEST_F_TIMEOUT(shadow_legacy, halves_of_a_table, 120)
 
 /*
  * A directory entry stands for two in the shadow, in one of four pages.  Breaks if
- * guest_index() leaves the quadrant out for level 2, or drop_written() drops one only.
+ * guest_index() leaves the quadrant out for level 2, or drop_written() ends with the first.
  */
 TEST_F_TIMEOUT(shadow_legacy, quarters_of_a_directory, 120)
 {
@@ -416,7 +416,7 @@ TEST_F(shadow_legacy, page_above_4g)
 	EXPECT_DATA(&l, VA + 0x234000, 0x1234);
 }
 
-/* Breaks if xvm_gpt_reserved() answers 0. */
+/* Breaks if walk_once(), of gpt.c, doesn't ask xvm_gpt_reserved(). */
 static void reserved(struct __test_metadata *_metadata, struct legacy *l, uint64_t pde,
 		     uint64_t pte)
 {
@@ -468,8 +468,8 @@ TEST_F(shadow_legacy, reserved_pae)
 }
 
 /*
- * The four top entries: another directory, none, one shared with another entry.  Breaks if
- * drop_root() leaves sv->pae as it is and map_leaf() trusts it.
+ * The four top entries: another directory, or none.  Breaks if xvm_shadow_load() drops
+ * nothing where there is no root.
  */
 TEST_F(shadow_legacy, page_directory_pointers)
 {
