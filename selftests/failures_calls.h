@@ -83,7 +83,7 @@ void world_stats(struct world *w, uint64_t *values);
 /* The first that is not what it was, or NULL. */
 const char *world_stats_differ(struct world *w, const uint64_t *before);
 
-/* failures_calls.c */
+/* failures_calls.c, failures_state.c */
 #define FAILURES_CALLS(X)						\
 	X(create_vm) X(create_vcpu) X(create_vcpu_with_apic)		\
 	X(slot_create) X(slot_create_logged) X(slot_create_smm)		\
@@ -106,5 +106,8 @@ const char *world_stats_differ(struct world *w, const uint64_t *before);
 #define X(name) extern const struct call call_##name;
 FAILURES_CALLS(X)
 #undef X
+
+/* A local APIC for each vCPU, to begin with. */
+void with_apic(struct world *w);
 
 #endif
