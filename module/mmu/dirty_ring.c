@@ -45,7 +45,8 @@ int xvm_dirty_ring_alloc(struct xvm_vcpu *vcpu)
 
 	if (!size)
 		return 0;
-	vcpu->dirty_ring.gfns = __vmalloc(size, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	/* Its size is user space's choice: that there is no room for it is no news for the log. */
+	vcpu->dirty_ring.gfns = __vmalloc(size, GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN);
 	return vcpu->dirty_ring.gfns ? 0 : -ENOMEM;
 }
 
