@@ -1,180 +1,54 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * Each call that can fail for lack of memory, or of access to user memory, does
- * so at each place where it can: at the n-th, for every n.  After a failure all
- * is as it was before, and the same call then succeeds.
- *
- * What a call comes to without failures is found out first, in a world of its
- * own; every n gets a fresh world, in a process of its own.
- */
-#include <sched.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/wait.h>
-
+/* Failures within the calls of the device and of a VM. */
 #include "failures_calls.h"
 #include "test.h"
 
-/* Past it, something fails for ever. */
-#define MANY 2000
-
-/* A child ends with a kind of failure on top of this; with anything else: a test failed. */
-#define CHILD_OK 100
-#define CHILD_BROKEN -1
-
-struct expected {
-	struct world_state before;
-	struct world_state after;
-	long result;
-};
-
-static bool allowed(const struct call *call, enum fail_kind failed, long result)
-{
-	if (result == -EFAULT)
-		return true;
-	/* To a guest, host memory that can't be read is not there. */
-	if (failed == FAIL_USERCOPY)
-		return call->runs && result >= 0;
-	return result == -ENOMEM;
-}
-
-static void check_unchanged(const struct call *call, struct world *w,
-			    const struct expected *expected, const uint64_t *stats)
-{
-	struct world_state state;
-	const char *name;
-
-	/* Before the guest looks: that faults pages in. */
-	name = world_stats_differ(w, stats);
-	if (name && !call->runs)
-		die("%s: statistic %s has changed", call->name, name);
-	guest_verify(&w->g);
-	if (call->runs)
-		return;
-	world_state(w, &state);
-	/* A call that failed while it answered has answered in part. */
-	memcpy(state.arg, expected->before.arg, sizeof(state.arg));
-	world_compare(call->name, &expected->before, &state);
-}
-
-static enum fail_kind try_nth(const struct call *call, int dev, unsigned int n,
-			      const struct expected *expected)
-{
-	uint64_t stats[WORLD_MAX_STATS];
-	enum fail_kind failed;
-	struct world_state state;
-	struct world w;
-	long result;
-
-	world_create(&w, dev, call);
-	world_stats(&w, stats);
-	fail_arm(n);
-	result = call->call(&w);
-	failed = fail_disarm();
-	if (result != expected->result) {
-		if (!allowed(call, failed, result))
-			die("%s: failure %u, of kind %d: result %ld, not %ld", call->name, n,
-			    failed, result, expected->result);
-		check_unchanged(call, &w, expected, stats);
-	}
-	/* The guest has gone another way. */
-	if (failed == FAIL_USERCOPY && call->runs && result >= 0)
-		return failed;
-	if (result != expected->result) {
-		result = call->call(&w);
-		if (result != expected->result)
-			die("%s: after failure %u, of kind %d, it gives %ld, not %ld", call->name,
-			    n, failed, result, expected->result);
-	}
-	world_state(&w, &state);
-	world_compare(call->name, &expected->after, &state);
-	world_destroy(&w);
-	return failed;
-}
-
-static void without_failures(const struct call *call, int dev, struct expected *expected)
-{
-	struct world w;
-
-	world_create(&w, dev, call);
-	world_state(&w, &expected->before);
-	expected->result = call->call(&w);
-	if (expected->result < 0)
-		die("%s: %s", call->name, strerror(-expected->result));
-	world_state(&w, &expected->after);
-	world_destroy(&w);
-}
-
-/* n 0: without a failure.  What the child found, or CHILD_BROKEN. */
-static int in_child(const struct call *call, int dev, unsigned int n, struct expected *expected)
-{
-	pid_t pid;
-	int status;
-
-	fflush(stdout);
-	pid = fork();
-	if (!pid) {
-		enum fail_kind failed = FAIL_NONE;
-
-		if (!fail_thread())
-			die("failure injection has gone");
-		if (n)
-			failed = try_nth(call, dev, n, expected);
-		else
-			without_failures(call, dev, expected);
-		_exit(CHILD_OK + failed);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
-		die("fork: %m");
-	if (!WIFEXITED(status) || WEXITSTATUS(status) < CHILD_OK)
-		return CHILD_BROKEN;
-	return WEXITSTATUS(status) - CHILD_OK;
-}
-
 DEVICE_FIXTURE(failures);
 
-static void fail_each(struct __test_metadata *_metadata, int dev, const struct call *call)
-{
-	unsigned int counts[FAIL_KINDS] = {};
-	cpu_set_t here;
-	struct expected *expected;
-	unsigned int n;
-	int kind;
-
-	if (!fail_init())
-		SKIP(return, "this kernel injects no failures by /proc/thread-self/fail-nth");
-	if (call->xvm_only && !device_is_xvm(dev))
-		SKIP(return, "%s", call->xvm_only);
-	if (call->nested_only && !device_has_npt(dev))
-		SKIP(return, "not without nested paging");
-	/* CPUID tells the CPU. */
-	CPU_ZERO(&here);
-	CPU_SET(sched_getcpu(), &here);
-	ASSERT_EQ(0, sched_setaffinity(0, sizeof(here), &here));
-	expected = mmap(NULL, sizeof(*expected), PROT_READ | PROT_WRITE,
-			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, expected);
-	ASSERT_EQ(0, in_child(call, dev, 0, expected));
-	for (n = 1; n < MANY; n++) {
-		kind = in_child(call, dev, n, expected);
-		ASSERT_NE(CHILD_BROKEN, kind) {
-			TH_LOG("%s, failure %u", call->name, n);
-		}
-		if (kind == FAIL_NONE)
-			break;
-		counts[kind]++;
-	}
-	printf("# %s: %u failures of slabs, %u of pages, %u of user memory\n", call->name,
-	       counts[FAIL_SLAB], counts[FAIL_PAGE], counts[FAIL_USERCOPY]);
-	EXPECT_GT(n, 1);
-	EXPECT_LT(n, MANY);
-}
-
-#define X(call)								\
+#define X(scope, cmd, call)						\
 	TEST_F_TIMEOUT(failures, call, 400)				\
 	{								\
-		fail_each(_metadata, self->dev, &call_##call);		\
+		FAIL_EACH(self->dev, &call_##call);			\
 	}
 FAILURES_CALLS(X)
+#undef X
+
+static void fail_nothing(struct __test_metadata *_metadata, const char *what, int fd,
+			 unsigned long cmd, unsigned long arg)
+{
+	enum fail_kind failed;
+	long result;
+
+	/* Stock KVM allocates its controllers. */
+	if (cmd == KVM_CREATE_IRQCHIP && !device_is_xvm(fd))
+		return;
+	/* The first thing that can fail would. */
+	fail_arm(1);
+	result = kioctl(fd, cmd, arg);
+	failed = fail_disarm();
+	EXPECT_LE(0, result) {
+		TH_LOG("%s", what);
+	}
+	EXPECT_EQ(FAIL_NONE, failed) {
+		TH_LOG("%s", what);
+	}
+}
+
+TEST_F(failures, none)
+{
+	int dev = self->dev, vm, vcpu;
+	struct guest with_vcpu;
+
+	if (!fail_init())
+		SKIP(return, NO_FAILURES);
+	guest_create_bare(&self->g, dev);
+	vm = self->g.vm;
+	guest_create(&with_vcpu, dev, GUEST_SIZE);
+	vcpu = with_vcpu.cpu.fd;
+#define X(scope, cmd, arg) fail_nothing(_metadata, #cmd " of a " #scope, scope, cmd, arg);
+	FAILURES_NONE(X)
+#undef X
+	guest_destroy(&with_vcpu);
+}
 
 TEST_HARNESS_MAIN

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "batch.h"
+#include "huge.h"
 
 #define NO_SUCH_CALL "stock KVM has no such call"
 #define LOUD "where stock KVM's vmalloc() fails, the kernel log gets a trace"
@@ -34,6 +35,26 @@ void with_apic(struct world *w)
 	xioctl(w->g.vm, KVM_CREATE_IRQCHIP, 0ul);
 }
 
+static long enable(struct world *w, uint32_t cap, uint64_t value)
+{
+	struct kvm_enable_cap enable = { .cap = cap, .args = { value } };
+
+	return kioctl(w->g.vm, KVM_ENABLE_CAP, &enable);
+}
+
+static void must_enable(struct world *w, uint32_t cap, uint64_t value)
+{
+	long result = enable(w, cap, value);
+
+	if (result)
+		die("capability %u: %s", cap, strerror(-result));
+}
+
+static void with_ring(struct world *w)
+{
+	must_enable(w, KVM_CAP_DIRTY_LOG_RING, RING_BYTES);
+}
+
 const struct call call_create_vm = {
 	"create_vm", .call = create_vm, .bare = true, .xvm_only = LOUD,
 };
@@ -41,6 +62,10 @@ const struct call call_create_vm = {
 const struct call call_create_vcpu = { "create_vcpu", .call = create_vcpu, .xvm_only = LOUD };
 const struct call call_create_vcpu_with_apic = {
 	"create_vcpu_with_apic", .begin = with_apic, .call = create_vcpu, .xvm_only = LOUD,
+};
+
+const struct call call_create_vcpu_with_ring = {
+	"create_vcpu_with_ring", .begin = with_ring, .call = create_vcpu, .xvm_only = LOUD,
 };
 
 /* Memslots */
@@ -63,6 +88,11 @@ static long slot_create_logged(struct world *w)
 static long slot_create_smm(struct world *w)
 {
 	return slot(w, 1 << 16 | NEW, 0, PLAIN_GPA, SLOT_BYTES);
+}
+
+static long slot2_create(struct world *w)
+{
+	return guest_slot2(&w->g, NEW, 0, NEW_GPA, SLOT_BYTES, w->memory[NEW]);
 }
 
 static long slot_delete(struct world *w)
@@ -94,6 +124,7 @@ const struct call call_slot_create_smm = {
 	"slot_create_smm", .call = slot_create_smm, .xvm_only = LOUD,
 };
 
+const struct call call_slot2_create = { "slot2_create", .call = slot2_create, .xvm_only = LOUD };
 const struct call call_slot_delete = { "slot_delete", .call = slot_delete };
 const struct call call_slot_move = { "slot_move", .call = slot_move, .xvm_only = LOUD };
 const struct call call_slot_log = { "slot_log", .call = slot_log, .xvm_only = LOUD };
@@ -187,16 +218,6 @@ static void dirty(struct world *w)
 		die("the guest stopped early");
 }
 
-static long enable_manual(struct world *w)
-{
-	struct kvm_enable_cap cap = {
-		.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
-		.args = { KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE },
-	};
-
-	return kioctl(w->g.vm, KVM_ENABLE_CAP, &cap);
-}
-
 static long get_log(struct world *w)
 {
 	struct kvm_dirty_log log = { .slot = LOGGED, .dirty_bitmap = w->arg.bytes };
@@ -206,8 +227,7 @@ static long get_log(struct world *w)
 
 static void dirty_manual(struct world *w)
 {
-	if (enable_manual(w))
-		die("KVM_ENABLE_CAP: %m");
+	must_enable(w, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE);
 	dirty(w);
 }
 
@@ -239,7 +259,6 @@ const struct call call_get_log_manual = {
 };
 
 const struct call call_clear_log = { "clear_log", .setup = dirty_got, .call = clear_log };
-const struct call call_enable_manual = { "enable_manual", .call = enable_manual };
 
 /* What looks at a VM */
 
@@ -400,4 +419,109 @@ const struct call call_run_first_mmio = {
 const struct call call_run_sigmask = { "run_sigmask", .call = sigmask };
 const struct call call_prefault = {
 	"prefault", .setup = at_absent, .call = prefault, .runs = true, .nested_only = true,
+};
+
+/* Dirty rings */
+
+#define RING_ENTRIES (RING_BYTES / sizeof(struct kvm_dirty_gfn))
+/* Nobody looks at these pages. */
+#define FIRST_WRITTEN 2
+#define NR_WRITTEN 2
+
+static void write_logged(struct world *w, uint64_t gpa)
+{
+	START(w, write_pages, .rbx = gpa, .rcx = NR_WRITTEN);
+	if (run(w) != KVM_EXIT_HLT)
+		die("the guest stopped early");
+}
+
+/*
+ * A large leaf is writable although its slot is logged, as the log began full.  The
+ * entries are of other pages, but what they say now has it split, and its parts protected.
+ */
+static void at_entries(struct world *w)
+{
+	uint8_t *memory = absent(w, 2 * HUGE_BYTES);
+	unsigned int i;
+
+	must_enable(w, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+		    KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET);
+	*memory = 1;
+	if (!huge_collapse(memory, HUGE_BYTES))
+		die("no transparent huge pages");
+	write_logged(w, NEW_GPA);
+	guest_add_slot(&w->g, NEW, KVM_MEM_LOG_DIRTY_PAGES, NEW_GPA, 2 * HUGE_BYTES, memory);
+	write_logged(w, NEW_GPA + HUGE_BYTES);
+
+	w->ring = mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, w->g.cpu.fd,
+		       KVM_DIRTY_LOG_PAGE_OFFSET * GUEST_PAGE);
+	if (w->ring == MAP_FAILED)
+		die("mmap of the ring: %m");
+	for (i = 0; i < NR_WRITTEN; i++) {
+		if (w->ring[i].flags != KVM_DIRTY_GFN_F_DIRTY || w->ring[i].slot != NEW)
+			die("no entry for page %u", i);
+		w->ring[i].offset = FIRST_WRITTEN + i;
+		w->ring[i].flags = KVM_DIRTY_GFN_F_RESET;
+	}
+}
+
+static long reset_rings(struct world *w)
+{
+	return kioctl(w->g.vm, KVM_RESET_DIRTY_RINGS, 0ul);
+}
+
+/* How many of the pages are protected: writes to them are in the ring. */
+static long logged_writes(struct world *w)
+{
+	unsigned int i;
+	long n = 0;
+
+	write_logged(w, NEW_GPA + FIRST_WRITTEN * GUEST_PAGE);
+	for (i = 0; i < RING_ENTRIES; i++)
+		n += w->ring[i].flags == KVM_DIRTY_GFN_F_DIRTY;
+	return n;
+}
+
+const struct call call_reset_rings = {
+	"reset_rings", .begin = with_ring, .setup = at_entries, .call = reset_rings,
+	.effect = logged_writes, .nested_only = true,
+};
+
+/* What a VM is told */
+
+#define ENABLE(name, NAME, value, ...)					\
+	static long enable_##name(struct world *w)			\
+	{								\
+		return enable(w, KVM_CAP_##NAME, value);		\
+	}								\
+									\
+	const struct call call_enable_##name = {			\
+		"enable_" #name, .call = enable_##name, __VA_ARGS__	\
+	}
+
+/* Any id but those that are there. */
+static long create_vcpu_100(struct world *w)
+{
+	return closed(kioctl(w->g.vm, KVM_CREATE_VCPU, 100ul));
+}
+
+ENABLE(manual, MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE);
+/* Else there is nothing to reset. */
+ENABLE(ring, DIRTY_LOG_RING, RING_BYTES, .no_vcpus = true, .effect = reset_rings);
+ENABLE(ring_acq_rel, DIRTY_LOG_RING_ACQ_REL, RING_BYTES, .no_vcpus = true, .effect = reset_rings);
+/* A vCPU's events tell of both. */
+ENABLE(payload, EXCEPTION_PAYLOAD, 1);
+ENABLE(triple_fault, X86_TRIPLE_FAULT_EVENT, 1);
+ENABLE(emulation_exit, EXIT_ON_EMULATION_FAILURE, 1);
+ENABLE(max_vcpu_id, MAX_VCPU_ID, 50, .effect = create_vcpu_100);
+
+static long set_identity_map(struct world *w)
+{
+	uint64_t addr = 0xfffbc000;
+
+	return kioctl(w->g.vm, KVM_SET_IDENTITY_MAP_ADDR, &addr);
+}
+
+const struct call call_set_identity_map = {
+	"set_identity_map", .call = set_identity_map, .no_vcpus = true,
 };

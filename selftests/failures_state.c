@@ -14,10 +14,23 @@ static long supported_cpuid(struct world *w)
 	return kioctl(w->g.dev, KVM_GET_SUPPORTED_CPUID, &w->arg.cpuid);
 }
 
+static long emulated_cpuid(struct world *w)
+{
+	/* Each entry's padding is read by itself. */
+	w->arg.cpuid.nent = 4;
+	return kioctl(w->g.dev, KVM_GET_EMULATED_CPUID, &w->arg.cpuid);
+}
+
 static long msr_list(struct world *w)
 {
 	w->arg.msr_list.nmsrs = 1024;
 	return kioctl(w->g.dev, KVM_GET_MSR_INDEX_LIST, &w->arg.msr_list);
+}
+
+static long feature_msr_list(struct world *w)
+{
+	w->arg.msr_list.nmsrs = 1024;
+	return kioctl(w->g.dev, KVM_GET_MSR_FEATURE_INDEX_LIST, &w->arg.msr_list);
 }
 
 static void one_feature_msr(struct world *w)
@@ -32,7 +45,12 @@ static long feature_msrs(struct world *w)
 }
 
 const struct call call_supported_cpuid = { "supported_cpuid", .call = supported_cpuid };
+const struct call call_emulated_cpuid = {
+	"emulated_cpuid", .call = emulated_cpuid, .unread = -EINVAL,
+};
+
 const struct call call_msr_list = { "msr_list", .call = msr_list };
+const struct call call_feature_msr_list = { "feature_msr_list", .call = feature_msr_list };
 const struct call call_feature_msrs = {
 	"feature_msrs", .setup = one_feature_msr, .call = feature_msrs,
 };
@@ -164,3 +182,12 @@ static long translate(struct world *w)
 }
 
 const struct call call_translate = { "translate", .setup = address, .call = translate };
+
+static long interrupt(struct world *w)
+{
+	struct kvm_interrupt irq = { .irq = 0x40 };
+
+	return kioctl(w->v.fd, KVM_INTERRUPT, &irq);
+}
+
+const struct call call_interrupt = { "interrupt", .call = interrupt };

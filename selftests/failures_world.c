@@ -101,12 +101,14 @@ void world_create(struct world *w, int dev, const struct call *call)
 	add_slot(w, NEW, 0, 0);
 	if (call->begin)
 		call->begin(w);
-	vcpu_create(g, &g->cpu, 0);
-	vcpu_create(g, &w->v, 1);
-	guest_load(g, peek, peek_end);
-	guest_long_mode(g, &g->cpu, GUEST_CODE);
-	/* So that leaves are there which a failed call must leave alone. */
-	look_around(w, map);
+	if (!call->no_vcpus) {
+		vcpu_create(g, &g->cpu, 0);
+		vcpu_create(g, &w->v, 1);
+		guest_load(g, peek, peek_end);
+		guest_long_mode(g, &g->cpu, GUEST_CODE);
+		/* So that leaves are there which a failed call must leave alone. */
+		look_around(w, map);
+	}
 	open_stats(w);
 	if (call->setup)
 		call->setup(w);
@@ -119,6 +121,8 @@ void world_destroy(struct world *w)
 	if (w->g.vm < 0)
 		return;
 	close(w->stats);
+	if (w->ring)
+		munmap(w->ring, RING_BYTES);
 	vcpu_destroy(&w->v);
 	guest_destroy(&w->g);
 	for (i = PLAIN; i <= NEW; i++)
@@ -179,14 +183,11 @@ static uint64_t slots(struct world *w)
 	return verify.slots;
 }
 
-void world_state(struct world *w, struct world_state *state)
+/* As the vCPUs see it. */
+static void guest_state(struct world *w, const struct call *call, struct world_state *state)
 {
 	struct kvm_regs regs;
 
-	memset(state, 0, sizeof(*state));
-	memcpy(state->arg, &w->arg, sizeof(w->arg));
-	if (w->g.vm < 0)
-		return;
 	/* What user space was asked for is done with, before the guest does something else. */
 	w->g.cpu.run->immediate_exit = 1;
 	vcpu_run(&w->g.cpu);
@@ -194,11 +195,25 @@ void world_state(struct world *w, struct world_state *state)
 	vcpu_get_regs(&w->g.cpu, &regs);
 	state->map[WORLD_PROBES - 1] = regs.rax;
 	state->map[WORLD_PROBES - 2] = regs.rip;
-	state->slots = slots(w);
 	cpu_state(w->v.fd, state->cpu);
 	look_around(w, state->map);
+	if (call->effect)
+		state->effect = call->effect(w);
 	/* Where a run is to begin, or has ended. */
 	vcpu_set_regs(&w->g.cpu, &regs);
+}
+
+void world_state(struct world *w, const struct call *call, struct world_state *state)
+{
+	memset(state, 0, sizeof(*state));
+	memcpy(state->arg, &w->arg, sizeof(w->arg));
+	if (w->g.vm < 0)
+		return;
+	state->slots = slots(w);
+	if (!call->no_vcpus)
+		guest_state(w, call, state);
+	else if (call->effect)
+		state->effect = call->effect(w);
 }
 
 void world_compare(const char *call, const struct world_state *expected,
@@ -212,6 +227,8 @@ void world_compare(const char *call, const struct world_state *expected,
 			    expected->map[i]);
 	if (found->slots != expected->slots)
 		die("%s: %lu slots, not %lu", call, found->slots, expected->slots);
+	if (found->effect != expected->effect)
+		die("%s: its effect is %ld, not %ld", call, found->effect, expected->effect);
 	for (i = 0; i < WORLD_CPU_BYTES; i++)
 		if (found->cpu[i] != expected->cpu[i])
 			die("%s: byte %u of the vCPU is %#x, not %#x", call, i, found->cpu[i],
