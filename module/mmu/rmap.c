@@ -433,6 +433,26 @@ struct xvm_rmap *xvm_rmaps_next(struct xvm_rmaps *map, unsigned int level, u64 *
 	return &chunk->lists[f % XVM_RMAP_CHUNK];
 }
 
+static u64 known(const struct xvm_rmap_chunk *chunk)
+{
+	return chunk->used | chunk->marked;
+}
+
+u64 xvm_rmaps_next_known(struct xvm_rmaps *map, u64 start, u64 end)
+{
+	struct xvm_rmap_chunk *chunk;
+	u64 first = next_frame(map, 1, start, end, known, &chunk);
+	unsigned int level;
+
+	for (level = 2; level <= XVM_RMAP_LEVELS; level++) {
+		u64 gfn = start;
+
+		if (xvm_rmaps_next(map, level, &gfn, first))
+			first = gfn > start ? gfn : start;
+	}
+	return first;
+}
+
 struct zap {
 	void (*visit)(void *ctx, unsigned int level, u64 gfn, u64 *entry);
 	void *ctx;

@@ -113,6 +113,8 @@ const struct xvm_rmap *xvm_rmaps_list(const struct xvm_rmaps *map, unsigned int 
 int xvm_rmaps_mark(struct xvm_rmaps *map, u64 gfn, struct xvm_rmap_stock *stock);
 void xvm_rmaps_unmark(struct xvm_rmaps *map, u64 gfn);
 bool xvm_rmaps_marked(const struct xvm_rmaps *map, u64 gfn);
+/* The first frame of [start, end) that has a list, of any size, or is marked; or end. */
+u64 xvm_rmaps_next_known(struct xvm_rmaps *map, u64 start, u64 end);
 /* The first marked frame of [start, end), or end. */
 u64 xvm_rmaps_next_marked(const struct xvm_rmaps *map, u64 start, u64 end);
 

@@ -162,7 +162,8 @@ static void check_parents(struct walk *walk, const struct shadow_page *sp)
 		if ((parent && parent->role.level != sp->role.level + 1) ||
 		    !(*entry & XVM_PTE_PRESENT) || *entry & XVM_PTE_HUGE ||
 		    shadow_child(*entry) != sp)
-			verify_violated(walk->verify, "gfn 0x%llx role 0x%x: parent is no link to it",
+			verify_violated(walk->verify,
+					"gfn 0x%llx role 0x%x: parent is no link to it",
 					sp->gfn, sp->role.word);
 	}
 	check_distinct(walk, &sp->parents, sp->gfn);
@@ -271,7 +272,8 @@ int verify_shadow(struct verify *verify)
 	struct walk walk = { .verify = verify, .shadow = verify->xvm->mmu.shadow };
 	int err = 0;
 
-	walk.entries = kvmalloc_array(SHADOW_MAX_ALIASES, sizeof(*walk.entries), GFP_KERNEL_ACCOUNT);
+	walk.entries = kvmalloc_array(SHADOW_MAX_ALIASES, sizeof(*walk.entries),
+				      GFP_KERNEL_ACCOUNT);
 	if (!walk.entries)
 		return -ENOMEM;
 	/* Broken slots are no measure for leaves, nor safe to look anything up in. */

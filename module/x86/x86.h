@@ -158,7 +158,7 @@ int xvm_read_gpa(struct xvm_vcpu *vcpu, u64 gpa, void *buf, unsigned int len);
 int xvm_write_gpa(struct xvm_vcpu *vcpu, u64 gpa, const void *buf, unsigned int len);
 /* 0; -EAGAIN: memory doesn't hold old; -EFAULT.  size: 1, 2, 4, 8, aligned to it */
 int xvm_cmpxchg_gpa(struct xvm_vcpu *vcpu, u64 gpa, u64 old, u64 new, unsigned int size);
-/* The same for a walk of the guest's tables (ctx: its vCPU); -EAGAIN also if its dirty ring is full. */
+/* The same for a walk of the guest's tables (ctx: its vCPU); -EAGAIN also for a full ring. */
 int xvm_gpt_cmpxchg(void *ctx, u64 gpa, u64 old, u64 new, unsigned int size);
 /* How the guest pages now. */
 void xvm_gpt_vcpu_role(struct xvm_vcpu *vcpu, struct xvm_gpt_role *role);

@@ -39,43 +39,31 @@ static void zap_tables(struct xvm *xvm, u64 start, u64 end, bool may_yield)
 	for (gfn = start; (gfn = xvm_rmaps_next_marked(rmaps, gfn, end)) != end; gfn++) {
 		shadow_zap_gfn(xvm, gfn);
 		if (may_yield)
-			cond_resched_rwlock_write(&xvm->mmu.lock);
+			shadow_yield(xvm);
 	}
-}
-
-/* The first frame of [start, end) that a leaf maps, or that is a guest table; or end. */
-static u64 first_known(struct xvm_rmaps *rmaps, u64 start, u64 end)
-{
-	u64 first = xvm_rmaps_next_marked(rmaps, start, end);
-	unsigned int level;
-
-	for (level = 1; level <= XVM_RMAP_LEVELS; level++) {
-		u64 gfn = start;
-
-		if (xvm_rmaps_next(rmaps, level, &gfn, first))
-			first = max(gfn, start);
-	}
-	return first;
 }
 
 void xvm_shadow_zap_range(struct xvm *xvm, u64 start, u64 end, bool may_yield)
 {
 	struct xvm_rmaps *rmaps = &xvm->mmu.shadow->rmaps;
+	bool any = false;
 	u64 stop;
 
 	lockdep_assert_held_write(&xvm->mmu.lock);
-	for (; (start = first_known(rmaps, start, end)) != end; start = stop) {
+	for (; (start = xvm_rmaps_next_known(rmaps, start, end)) != end; start = stop) {
 		stop = min(end, (start | (XVM_RMAP_CHUNK - 1)) + 1);
-		/*
-		 * Leaves first, each list in one pass: a table has to look for its own.
-		 * As shadow_flush_due(), and counted: one flush serves several such ranges.
-		 */
-		if (xvm_rmaps_zap(rmaps, start, stop, zap_leaf, xvm))
-			xvm_tlb_defer(xvm, 0, XVM_GFN_END);
+		/* Leaves first, each list in one pass: a table has to look for its own. */
+		if (xvm_rmaps_zap(rmaps, start, stop, zap_leaf, xvm)) {
+			/* Counted once: one flush may serve several such ranges. */
+			if (!any)
+				xvm_tlb_defer(xvm, 0, XVM_GFN_END);
+			any = true;
+			shadow_flush_due(xvm);
+		}
 		zap_tables(xvm, start, stop, may_yield);
 		/* How many leaves a frame has, and tables leaves, is the guest's choice. */
 		if (may_yield)
-			cond_resched_rwlock_write(&xvm->mmu.lock);
+			shadow_yield(xvm);
 	}
 }
 

@@ -219,8 +219,10 @@ void shadow_zap(struct xvm *xvm, struct shadow_page *sp)
 	hlist_del(&sp->hash);
 	list_del(&sp->link);
 	WRITE_ONCE(shadow->nr_pages, shadow->nr_pages - 1);
-	if (sp->unsync)
+	if (sp->unsync) {
 		list_del(&sp->unsync_link);
+		shadow->nr_unsync--;
+	}
 	if (!sp->role.direct && !table_shadowed(shadow, sp->gfn))
 		xvm_rmaps_unmark(&shadow->rmaps, sp->gfn);
 	/* Pairs with xvm_shadow_ready(), by way of the flush. */
@@ -268,8 +270,8 @@ void shadow_reclaim(struct xvm *xvm, unsigned int room)
 {
 	unsigned long limit = READ_ONCE(xvm->arch.nr_mmu_pages);
 	/* Roots in use stay: what the limit says is for all others. */
-	unsigned long roots = xvm_nr_vcpus(xvm);
-	unsigned long wanted = max_t(unsigned long, xvm->mmu.shadow->nr_pages + room, roots) - roots;
+	unsigned int roots = xvm_nr_vcpus(xvm);
+	unsigned long wanted = max(xvm->mmu.shadow->nr_pages + room, roots) - roots;
 
 	if (!limit)
 		limit = max_t(unsigned long, MIN_PAGES,

@@ -23,6 +23,7 @@
 
 #include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/sched.h>
 #include <linux/types.h>
 
 #include "../../xvm.h"
@@ -88,6 +89,7 @@ struct xvm_shadow {
 	struct list_head orphans;	/* obsolete, but still a vCPU's root */
 	struct list_head freeable;	/* cut off; freed after the flush that is due */
 	unsigned int nr_pages;
+	unsigned int nr_unsync;
 	struct hlist_head hash[1 << SHADOW_HASH_BITS];
 };
 
@@ -165,6 +167,18 @@ static inline void shadow_flush(struct xvm *xvm)
 {
 	if (xvm->mmu.flush_end)
 		xvm_mmu_zap_flush(xvm);
+}
+
+/*
+ * Let mmu.lock, held for writing, go if somebody waits for it or for the CPU.  Flushed
+ * before: who finds no leaf, in a dirty log's frame for one, counts on no TLB to have it.
+ */
+static inline void shadow_yield(struct xvm *xvm)
+{
+	if (!need_resched() && !rwlock_needbreak(&xvm->mmu.lock))
+		return;
+	shadow_flush(xvm);
+	cond_resched_rwlock_write(&xvm->mmu.lock);
 }
 
 static inline struct shadow_page *shadow_page_of(const u64 *entry)

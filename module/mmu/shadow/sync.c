@@ -119,6 +119,7 @@ static unsigned int take_unsync(struct xvm_shadow *shadow, u64 gfn, struct list_
 		list_move_tail(&sp->unsync_link, list);
 		nr++;
 	}
+	shadow->nr_unsync -= nr;
 	return nr;
 }
 
@@ -156,7 +157,7 @@ void shadow_sync_all(struct xvm_vcpu *vcpu)
 {
 	struct xvm *xvm = vcpu->xvm;
 	struct xvm_shadow *shadow = xvm->mmu.shadow;
-	unsigned int left = shadow->nr_pages;
+	unsigned int left = shadow->nr_unsync;
 
 	lockdep_assert_held_write(&xvm->mmu.lock);
 	while (left && !list_empty(&shadow->unsync)) {
@@ -171,7 +172,7 @@ void shadow_sync_all(struct xvm_vcpu *vcpu)
 		}
 		sync_list(vcpu, &list);
 		left -= min(left, nr);
-		cond_resched_rwlock_write(&xvm->mmu.lock);
+		shadow_yield(xvm);
 	}
 }
 
@@ -202,6 +203,7 @@ bool shadow_unsync(struct xvm *xvm, u64 gfn)
 			continue;
 		sp->unsync = true;
 		list_add_tail(&sp->unsync_link, &shadow->unsync);
+		shadow->nr_unsync++;
 	}
 	return true;
 }
