@@ -391,7 +391,9 @@ TEST_F(tracepoints, split_and_collapse)
 	trace_begin("xvm_split");
 	guest_add_slot(&self->g, 1, KVM_MEM_LOG_DIRTY_PAGES, HUGE_GPA, HUGE_SIZE, area);
 	TRACE_END("xvm_split");
-	EXPECT_EVENT("xvm_split", "gfn 0x%lx-0x%lx", HUGE_GFN, HUGE_GFN + HUGE_PAGES);
+	for (i = 0; i < HUGE_PAGES; i += MIB2 / GUEST_PAGE)
+		EXPECT_EVENT("xvm_split", "gfn 0x%lx-0x%lx", HUGE_GFN + i,
+			     HUGE_GFN + i + MIB2 / GUEST_PAGE);
 	EXPECT_LEAVES(0);
 
 	trace_begin("xvm_collapse");
