@@ -43,12 +43,6 @@ fail() {
 	failed=$((failed + 1))
 }
 
-# Some kernels (6.12 among them) leave the scheduler's fair server armed on a CPU
-# that goes offline, and warn of it: "Dying CPU not properly vacated".
-for runtime in /sys/kernel/debug/sched/fair_server/cpu*/runtime; do
-	[ ! -e "$runtime" ] || echo 0 >"$runtime"
-done
-
 [ ! -e /sys/module/xvm ] || rmmod xvm || exit 1
 log_mark stress
 for round in $(seq "$rounds"); do
