@@ -40,11 +40,6 @@ void xvm_put(struct xvm *xvm)
 		xvm_destroy(xvm);
 }
 
-static bool slot_id_ok(const struct kvm_userspace_memory_region *region)
-{
-	return (region->slot & 0xffff) < XVM_NR_SLOTS;
-}
-
 static struct memslot_change to_change(const struct kvm_userspace_memory_region *region)
 {
 	return (struct memslot_change) {
@@ -80,7 +75,7 @@ static long ioctl_set_memory_region(struct xvm *xvm, unsigned int cmd, void __us
 								    sizeof(region2)))
 		return -EFAULT;
 	memcpy(&region, &region2, sizeof(region));
-	if (!slot_id_ok(&region))
+	if (!xvm_slot_id_ok(region.slot))
 		return -EINVAL;
 	change = to_change(&region);
 	return update_slots(xvm, &change, 1, NULL);
@@ -90,7 +85,7 @@ static bool batch_entry_ok(const struct xvm_memory_change *entry)
 {
 	const struct kvm_userspace_memory_region *r = &entry->region;
 
-	if (entry->pad || !slot_id_ok(r))
+	if (entry->pad || !xvm_slot_id_ok(r->slot))
 		return false;
 	if (entry->op == XVM_MEMORY_SET)
 		return r->memory_size;
@@ -121,7 +116,8 @@ static long ioctl_set_memory_regions(struct xvm *xvm, struct xvm_memory_regions 
 	ret = PTR_ERR_OR_ZERO(from);
 	if (ret)
 		goto report;
-	changes = kvmalloc_array(batch.nr, sizeof(*changes), GFP_KERNEL_ACCOUNT);
+	changes = kvmalloc_array(batch.nr, sizeof(*changes),
+				 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	ret = -ENOMEM;
 	if (!changes)
 		goto free_from;

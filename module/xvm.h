@@ -36,6 +36,12 @@
  */
 #define XVM_NR_SLOTS		(MEMSLOT_NR_IDS - 1)
 
+/* The address space stands in the upper half. */
+static inline bool xvm_slot_id_ok(u32 slot)
+{
+	return slot >> 16 < MEMSLOT_MAX_SPACES && (slot & 0xffff) < XVM_NR_SLOTS;
+}
+
 #define XVM_MAX_VCPUS		4096
 #define XVM_MAX_VCPU_IDS	(4 * XVM_MAX_VCPUS)
 #define XVM_VCPU_MMAP_SIZE	(2 * PAGE_SIZE)	/* kvm_run, and the data of port I/O */

@@ -42,7 +42,7 @@ int xvm_dirty_prepare(struct xvm *xvm, const struct memslot *old, struct memslot
 	if (!new || !(new->flags & KVM_MEM_LOG_DIRTY_PAGES) || (old && old->dirty_bitmap) ||
 	    READ_ONCE(xvm->mmu.dirty_ring_size))
 		return 0;
-	new->dirty_bitmap = kvzalloc(bitmap_bytes(new), GFP_KERNEL_ACCOUNT);
+	new->dirty_bitmap = kvzalloc(bitmap_bytes(new), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!new->dirty_bitmap)
 		return -ENOMEM;
 	if (initially_set(xvm))

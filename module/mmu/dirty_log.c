@@ -55,7 +55,7 @@ static void give_back(struct memslot *slot, const unsigned long *buf)
 static int copy_log(struct xvm *xvm, struct memslot *slot, void __user *out)
 {
 	size_t bytes = BITS_TO_LONGS(slot->npages) * sizeof(long);
-	unsigned long *buf = kvmalloc(bytes, GFP_KERNEL_ACCOUNT);
+	unsigned long *buf = kvmalloc(bytes, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	int err = 0;
 
 	/* All of it first: user space learns of every page that was taken, or none was. */
@@ -76,12 +76,6 @@ static int peek_log(struct xvm *xvm, struct memslot *slot, void __user *out)
 	xvm_dirty_collect(xvm, slot);
 	return copy_to_user(out, slot->dirty_bitmap,
 			    BITS_TO_LONGS(slot->npages) * sizeof(long)) ? -EFAULT : 0;
-}
-
-/* No slot can have another. */
-static bool slot_id_ok(u32 id)
-{
-	return id >> 16 < MEMSLOT_MAX_SPACES && (id & 0xffff) < XVM_NR_SLOTS;
 }
 
 /* memslots.lock is held. */
@@ -105,7 +99,7 @@ long xvm_get_dirty_log(struct xvm *xvm, const struct kvm_dirty_log __user *arg)
 		log.dirty_bitmap = compat_ptr((uintptr_t)log.dirty_bitmap);
 	if (READ_ONCE(xvm->mmu.dirty_ring_size))
 		return -ENXIO;
-	if (!slot_id_ok(log.slot))
+	if (!xvm_slot_id_ok(log.slot))
 		return -EINVAL;
 
 	mutex_lock(&xvm->memslots.lock);
@@ -144,7 +138,7 @@ static int clear_log(struct xvm *xvm, struct memslot *slot, const struct kvm_cle
 		return 0;
 
 	/* At once: what can't be read to its end must change nothing. */
-	mask = kvmalloc(bytes, GFP_KERNEL_ACCOUNT);
+	mask = kvmalloc(bytes, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!mask)
 		return -ENOMEM;
 	if (copy_from_user(mask, log->dirty_bitmap, bytes)) {
@@ -173,7 +167,7 @@ long xvm_clear_dirty_log(struct xvm *xvm, const struct kvm_clear_dirty_log __use
 		log.dirty_bitmap = compat_ptr((uintptr_t)log.dirty_bitmap);
 	if (READ_ONCE(xvm->mmu.dirty_ring_size))
 		return -ENXIO;
-	if (!slot_id_ok(log.slot) || log.first_page % BITS_PER_LONG)
+	if (!xvm_slot_id_ok(log.slot) || log.first_page % BITS_PER_LONG)
 		return -EINVAL;
 
 	mutex_lock(&xvm->memslots.lock);

@@ -363,6 +363,8 @@ void xvm_shadow_zap_range(struct xvm *xvm, u64 start, u64 end, bool may_yield);
 bool xvm_shadow_wrprotect(struct xvm *xvm, u64 start, u64 end, const unsigned long *only);
 /* Lock held.  As xvm_pgtable_age(). */
 bool xvm_shadow_age(struct xvm *xvm, u64 start, u64 end, bool clear);
+/* KVM_SET_NR_MMU_PAGES has changed; may sleep. */
+void xvm_shadow_limit(struct xvm *xvm);
 void xvm_shadow_free_zapped(struct xvm *xvm);	/* after the flush */
 
 /* slots.c: the MMU's answers to memslot updates */

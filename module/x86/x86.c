@@ -200,6 +200,8 @@ long xvm_arch_vm_ioctl(struct xvm *xvm, unsigned int cmd, unsigned long arg)
 		if (arg < MIN_MMU_PAGES)
 			return -EINVAL;
 		WRITE_ONCE(xvm->arch.nr_mmu_pages, arg);
+		if (!xvm_npt)
+			xvm_shadow_limit(xvm);
 		return 0;
 	case KVM_GET_NR_MMU_PAGES:
 		return READ_ONCE(xvm->arch.nr_mmu_pages);

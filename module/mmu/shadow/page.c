@@ -266,7 +266,8 @@ unsigned int shadow_zap_oldest(struct xvm *xvm, unsigned int nr)
 	return zapped;
 }
 
-void shadow_reclaim(struct xvm *xvm, unsigned int room)
+/* How many are to go before room more are made. */
+static unsigned long surplus(struct xvm *xvm, unsigned int room)
 {
 	unsigned long limit = READ_ONCE(xvm->arch.nr_mmu_pages);
 	/* Roots in use stay: what the limit says is for all others. */
@@ -276,10 +277,32 @@ void shadow_reclaim(struct xvm *xvm, unsigned int room)
 	if (!limit)
 		limit = max_t(unsigned long, MIN_PAGES,
 			      READ_ONCE(xvm->memslots.nr_pages) * PAGES_PERMILLE / 1000);
-	if (wanted <= limit)
+	return wanted > limit ? wanted - limit : 0;
+}
+
+void shadow_reclaim(struct xvm *xvm, unsigned int room)
+{
+	unsigned long nr = surplus(xvm, room);
+
+	if (!nr)
 		return;
-	shadow_zap_oldest(xvm, min_t(unsigned long, wanted - limit, SHADOW_BATCH));
+	shadow_zap_oldest(xvm, min_t(unsigned long, nr, SHADOW_BATCH));
 	shadow_flush(xvm);
+}
+
+void xvm_shadow_limit(struct xvm *xvm)
+{
+	unsigned long nr;
+
+	write_lock(&xvm->mmu.lock);
+	while ((nr = surplus(xvm, 0))) {
+		if (!shadow_zap_oldest(xvm, min_t(unsigned long, nr, SHADOW_BATCH)))
+			break;
+		shadow_yield(xvm);
+	}
+	shadow_flush(xvm);
+	shadow_count_rmaps(xvm);
+	write_unlock(&xvm->mmu.lock);
 }
 
 void shadow_count_rmaps(struct xvm *xvm)
