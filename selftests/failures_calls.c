@@ -288,6 +288,10 @@ GUEST_ASM(jump_to, 64, "jmp *%rbx");
 GUEST_ASM(read_port, 64, "rep insb; hlt");
 
 #define HUGE_BYTES 0x200000ul
+/* More than a vCPU has tables at hand. */
+#define NR_SPLIT 8
+
+GUEST_ASM(write_large, 64, "1: mov %rcx, (%rbx); add $0x200000, %rbx; dec %rcx; jnz 1b; hlt");
 
 static long run(struct world *w)
 {
@@ -340,17 +344,83 @@ static void at_huge(struct world *w)
 	START(w, write_pages, .rbx = NEW_GPA + GUEST_PAGE, .rcx = 2);
 }
 
-/* A large leaf that is there from before the log is split by a write. */
+static void begin_split(struct world *w)
+{
+	START(w, write_large, .rbx = NEW_GPA, .rcx = NR_SPLIT);
+}
+
+static void map_new(struct world *w)
+{
+	begin_split(w);
+	if (run(w) != KVM_EXIT_HLT)
+		die("the guest stopped early");
+}
+
+/*
+ * Large leaves that their slot's log has not split, as there was no memory for the
+ * parts at the time: writes have to.
+ */
+static void log_without_split(struct world *w, uint8_t *memory)
+{
+	unsigned int n, rounds;
+	enum fail_kind failed;
+	long ret;
+
+	/* The first page to fail may be a slab's, or one that is not needed: then again. */
+	for (rounds = 0; rounds < 20; rounds++) {
+		for (n = 1, failed = FAIL_SLAB; failed != FAIL_NONE && failed != FAIL_PAGE; n++) {
+			fail_arm(n);
+			ret = guest_slot(&w->g, NEW, KVM_MEM_LOG_DIRTY_PAGES, NEW_GPA,
+					 NR_SPLIT * HUGE_BYTES, memory);
+			failed = fail_disarm();
+			if (!ret && read_stat(w->g.vm, "pages_2m") == NR_SPLIT)
+				return;
+			guest_add_slot(&w->g, NEW, 0, NEW_GPA, NR_SPLIT * HUGE_BYTES, memory);
+			map_new(w);
+		}
+	}
+	die("the large leaves were split every time");
+}
+
 static void at_split(struct world *w)
+{
+	uint8_t *memory = absent(w, NR_SPLIT * HUGE_BYTES);
+	unsigned int i;
+
+	for (i = 0; i < NR_SPLIT; i++)
+		memory[i * HUGE_BYTES] = 1;
+	if (!huge_collapse(memory, NR_SPLIT * HUGE_BYTES))
+		die("no transparent huge pages");
+	map_new(w);
+	/* KVM's log complains in the kernel log. */
+	if (device_is_xvm(w->g.dev) && device_has_npt(w->g.dev))
+		log_without_split(w, memory);
+	else
+		guest_add_slot(&w->g, NEW, KVM_MEM_LOG_DIRTY_PAGES, NEW_GPA, NR_SPLIT * HUGE_BYTES,
+			       memory);
+	begin_split(w);
+}
+
+/* Small leaves where the host has a large page by now. */
+static void at_collapse(struct world *w)
 {
 	uint8_t *memory = absent(w, HUGE_BYTES);
 
+	madvise(memory, HUGE_BYTES, MADV_NOHUGEPAGE);
 	*memory = 1;
 	START(w, read_word, .rbx = NEW_GPA);
 	if (run(w) != KVM_EXIT_HLT)
 		die("the guest stopped early");
-	guest_add_slot(&w->g, NEW, KVM_MEM_LOG_DIRTY_PAGES, NEW_GPA, HUGE_BYTES, memory);
-	START(w, write_pages, .rbx = NEW_GPA + GUEST_PAGE, .rcx = 2);
+	madvise(memory, HUGE_BYTES, MADV_HUGEPAGE);
+	if (!huge_collapse(memory, HUGE_BYTES))
+		die("no transparent huge pages");
+	START(w, read_word, .rbx = NEW_GPA);
+}
+
+/* How many are large. */
+static long large_leaves(struct world *w)
+{
+	return read_stat(w->g.vm, "pages_2m");
 }
 
 static void at_nothing(struct world *w)
@@ -401,14 +471,17 @@ static long prefault(struct world *w)
 	return kioctl(w->g.cpu.fd, KVM_PRE_FAULT_MEMORY, &range);
 }
 
-#define RUN(name, at) \
-	const struct call call_run_##name = { "run_" #name, .setup = at, .call = run, .runs = true }
+#define RUN(name, at, ...)							\
+	const struct call call_run_##name = {					\
+		"run_" #name, .setup = at, .call = run, .runs = true, __VA_ARGS__ \
+	}
 
 RUN(read, at_absent);
 RUN(write, at_zeros);
 RUN(exec, at_code);
 RUN(huge, at_huge);
-RUN(split, at_split);
+RUN(split, at_split, .effect = large_leaves);
+RUN(collapse, at_collapse, .effect = large_leaves);
 RUN(mmio, at_nothing);
 RUN(readonly, at_readonly);
 RUN(string_io, at_port);

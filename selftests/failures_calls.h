@@ -151,6 +151,7 @@ const char *world_stats_differ(struct world *w, const uint64_t *before);
 	X(vcpu, KVM_RUN, run_exec)					\
 	X(vcpu, KVM_RUN, run_huge)					\
 	X(vcpu, KVM_RUN, run_split)					\
+	X(vcpu, KVM_RUN, run_collapse)					\
 	X(vcpu, KVM_RUN, run_mmio)					\
 	X(vcpu, KVM_RUN, run_first_mmio)				\
 	X(vcpu, KVM_RUN, run_readonly)					\

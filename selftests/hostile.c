@@ -401,23 +401,23 @@ static void run_random_code(struct __test_metadata *_metadata,
 	}
 }
 
-TEST_F_TIMEOUT(hostile, random_code_real, 120)
+TEST_F_TIMEOUT(hostile, random_code_real, 400)
 {
 	run_random_code(_metadata, &self->g, self->dev, REAL, 300);
 }
 
-TEST_F_TIMEOUT(hostile, random_code_protected, 120)
+TEST_F_TIMEOUT(hostile, random_code_protected, 400)
 {
 	run_random_code(_metadata, &self->g, self->dev, PROTECTED, 300);
 }
 
-TEST_F_TIMEOUT(hostile, random_code_long, 120)
+TEST_F_TIMEOUT(hostile, random_code_long, 400)
 {
 	run_random_code(_metadata, &self->g, self->dev, LONG, 300);
 }
 
 /* Instructions that act on MMIO, from all that begin with these bytes. */
-TEST_F_TIMEOUT(hostile, random_mmio_instructions, 120)
+TEST_F_TIMEOUT(hostile, random_mmio_instructions, 400)
 {
 	static const uint8_t prefixes[] = { 0x66, 0x67, 0xf2, 0xf3, 0xf0, 0x2e,
 					    0x36, 0x3e, 0x64, 0x65, 0x48, 0x4c,
