@@ -109,6 +109,13 @@ static inline unsigned int xvm_nr_vcpus(struct xvm *xvm)
 	return smp_load_acquire(&xvm->nr_vcpus);
 }
 
+/* To walk or change it: tables that were cut off are freed by who holds the lock for writing. */
+static inline struct xvm_pgtable *xvm_pgt(struct xvm *xvm)
+{
+	lockdep_assert_held(&xvm->mmu.lock);
+	return &xvm->mmu.pgt;
+}
+
 /* In a read section, by the vCPU's thread: the slot of the address space that it runs in. */
 static inline struct memslot *xvm_vcpu_slot(struct xvm_vcpu *vcpu, u64 gfn)
 {

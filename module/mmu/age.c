@@ -17,7 +17,7 @@
 bool xvm_mmu_age_gfns(struct xvm *xvm, u64 first, u64 end, bool clear)
 {
 	return xvm->mmu.shadow ? xvm_shadow_age(xvm, first, end, clear) :
-				 xvm_pgtable_age(&xvm->mmu.pgt, first, end, clear);
+				 xvm_pgtable_age(xvm_pgt(xvm), first, end, clear);
 }
 
 static bool age(struct xvm *xvm, unsigned long start, unsigned long end, bool clear)

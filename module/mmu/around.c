@@ -96,7 +96,7 @@ static void map_pages(struct xvm_vcpu *vcpu, const struct xvm_around *around, un
 
 	read_lock(&xvm->mmu.lock);
 	if (!xvm_mmu_retry(xvm, seq, around->start, around->hva, around->nr)) {
-		nr = xvm_pgtable_fill(&xvm->mmu.pgt, around->start, ptes, around->nr);
+		nr = xvm_pgtable_fill(xvm_pgt(xvm), around->start, ptes, around->nr);
 		xvm_mmu_count_leaves(xvm, 1, nr);
 		if (nr)
 			trace_xvm_around(around->start, around->start + around->nr);

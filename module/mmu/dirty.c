@@ -88,7 +88,7 @@ static bool take_leaves(struct xvm *xvm, const struct pass *pass, u64 first)
 	if (!pass->mapped)
 		return false;
 	if (!xvm->mmu.shadow)
-		return xvm_pgtable_take(&xvm->mmu.pgt, take);
+		return xvm_pgtable_take(xvm_pgt(xvm), take);
 	return xvm_shadow_wrprotect(xvm, take->start, take->end,
 				    only ? only + first / BITS_PER_LONG : NULL);
 }
@@ -177,7 +177,7 @@ void xvm_dirty_keep(struct xvm *xvm, const struct memslot *slot, u64 start, u64 
 		return;
 	for (;;) {
 		u64 stop = min(end, start + KEEP_CHUNK);
-		u64 nr = xvm_pgtable_unmap_small(&xvm->mmu.pgt, start, stop, slot->base_gfn,
+		u64 nr = xvm_pgtable_unmap_small(xvm_pgt(xvm), start, stop, slot->base_gfn,
 						 slot->dirty_bitmap);
 
 		xvm_mmu_count_leaves(xvm, 1, -(s64)nr);
@@ -219,7 +219,7 @@ void xvm_dirty_disabled(struct xvm *xvm, const struct memslot *slot)
 	for (gfn = slot->base_gfn; gfn < end; gfn = stop) {
 		stop = min_t(u64, end, gfn + CLEAN_CHUNK);
 		read_lock(&xvm->mmu.lock);
-		xvm_pgtable_allow_write(&xvm->mmu.pgt, gfn, stop);
+		xvm_pgtable_allow_write(xvm_pgt(xvm), gfn, stop);
 		read_unlock(&xvm->mmu.lock);
 		cond_resched();
 	}

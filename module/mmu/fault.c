@@ -138,7 +138,7 @@ static int map_leaf(struct xvm_vcpu *vcpu, struct fault *fault, const struct xvm
 	/* A bit comes before what protects its page; an entry of a ring is true at once. */
 	if (logs && !vcpu->dirty_ring.gfns)
 		mark_dirty(vcpu, fault);
-	switch (xvm_pgtable_map(&xvm->mmu.pgt, gfn, level, pte, &vcpu->mmu_cache)) {
+	switch (xvm_pgtable_map(xvm_pgt(xvm), gfn, level, pte, &vcpu->mmu_cache)) {
 	case XVM_MAP_NEW:
 		xvm_mmu_count_leaves(xvm, level, 1);
 		if (fault->unasked)
@@ -213,7 +213,7 @@ static void around_following(struct xvm_vcpu *vcpu, const struct xvm_around *aro
 	while (next.gfn < around->window_end && find_slot(vcpu, &next) == XVM_FAULT_FIXED) {
 		next.around.reads = around->reads;
 		read_lock(&xvm->mmu.lock);
-		vacant = xvm_pgtable_vacant(&xvm->mmu.pgt, next.around.start, next.around.nr);
+		vacant = xvm_pgtable_vacant(xvm_pgt(xvm), next.around.start, next.around.nr);
 		read_unlock(&xvm->mmu.lock);
 		if (vacant)
 			xvm_mmu_fault_around(vcpu, &next.around, next.seq, vacant);
@@ -232,7 +232,7 @@ static int install(struct xvm_vcpu *vcpu, struct fault *fault, const struct xvm_
 	if (!stale(xvm, fault, level))
 		ret = map_leaf(vcpu, fault, map, level);
 	if (fault->fresh && level == 1 && map->page)
-		vacant = xvm_pgtable_vacant(&xvm->mmu.pgt, fault->around.start, fault->around.nr);
+		vacant = xvm_pgtable_vacant(xvm_pgt(xvm), fault->around.start, fault->around.nr);
 	read_unlock(&xvm->mmu.lock);
 	if (ret == -EBUSY)
 		return map_over_table(vcpu, fault, map, level);
@@ -256,7 +256,7 @@ static bool fix_protected(struct xvm_vcpu *vcpu, struct fault *fault)
 	u64 pte;
 
 	read_lock(&xvm->mmu.lock);
-	pte = xvm_pgtable_lookup(&xvm->mmu.pgt, fault->gfn, &level);
+	pte = xvm_pgtable_lookup(xvm_pgt(xvm), fault->gfn, &level);
 	if (pte & XVM_PTE_MAY_WRITE && !stale(xvm, fault, level)) {
 		map.pfn = xvm_pte_pfn(pte) + (fault->gfn & (xvm_level_pages(level) - 1));
 		fixed = map_leaf(vcpu, fault, &map, 1) == XVM_FAULT_FIXED;

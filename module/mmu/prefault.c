@@ -19,9 +19,8 @@ static unsigned int mapped_level(struct xvm *xvm, u64 gfn)
 {
 	unsigned int level = 0;
 
-	/* Tables are freed by who held the lock for writing. */
 	read_lock(&xvm->mmu.lock);
-	xvm_pgtable_lookup(&xvm->mmu.pgt, gfn, &level);
+	xvm_pgtable_lookup(xvm_pgt(xvm), gfn, &level);
 	read_unlock(&xvm->mmu.lock);
 	return level;
 }

@@ -33,7 +33,7 @@ void xvm_mmu_split(struct xvm *xvm, u64 start, u64 end)
 		u64 stop = min(end, start + SPLIT_CHUNK), done;
 
 		read_lock(&xvm->mmu.lock);
-		done = xvm_pgtable_split(&xvm->mmu.pgt, start, stop, &cache);
+		done = xvm_pgtable_split(xvm_pgt(xvm), start, stop, &cache);
 		read_unlock(&xvm->mmu.lock);
 		start = max(start, done);
 		if (done != stop) {
@@ -98,7 +98,7 @@ static u64 find_collapsible(struct xvm *xvm, const struct memslot *slot, u64 gfn
 		/* Tables may be there, and empty. */
 		u64 stop = min(end, (gfn | (COLLAPSE_REACH - 1)) + 1);
 		unsigned int level, large;
-		u64 pte = xvm_pgtable_next(&xvm->mmu.pgt, &gfn, stop, &level);
+		u64 pte = xvm_pgtable_next(xvm_pgt(xvm), &gfn, stop, &level);
 
 		if (!pte) {
 			gfn = stop;
@@ -130,7 +130,7 @@ static void collapse(struct xvm *xvm, const struct large_leaf *leaves, unsigned 
 	for (i = 0; i < nr; i++) {
 		const struct large_leaf *leaf = &leaves[i];
 
-		if (xvm_pgtable_map(&xvm->mmu.pgt, leaf->gfn, leaf->level, leaf->pte, &cache) ==
+		if (xvm_pgtable_map(xvm_pgt(xvm), leaf->gfn, leaf->level, leaf->pte, &cache) ==
 		    XVM_MAP_NEW)
 			xvm_mmu_count_leaves(xvm, leaf->level, 1);
 		trace_xvm_collapse(leaf->gfn, leaf->gfn + xvm_level_pages(leaf->level));

@@ -159,7 +159,7 @@ void xvm_mmu_zap_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn, bool may_yie
 	lockdep_assert_held_write(&xvm->mmu.lock);
 	if (xvm->mmu.shadow)
 		xvm_shadow_zap_range(xvm, start_gfn, end_gfn, may_yield);
-	else if (xvm_pgtable_unmap(&xvm->mmu.pgt, start_gfn, end_gfn, xvm, &count))
+	else if (xvm_pgtable_unmap(xvm_pgt(xvm), start_gfn, end_gfn, xvm, &count))
 		xvm_tlb_defer(xvm, count.start, count.end);
 	count_zapped(xvm, &count);
 	trace_xvm_zap(start_gfn, end_gfn);

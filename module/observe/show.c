@@ -120,7 +120,7 @@ static struct run *run_from(struct run *run, u64 gfn)
 
 	run->leaves = 0;
 	read_lock(&xvm->mmu.lock);
-	xvm_pgtable_walk(&xvm->mmu.pgt, &walk);
+	xvm_pgtable_walk(xvm_pgt(xvm), &walk);
 	read_unlock(&xvm->mmu.lock);
 	return run->leaves ? run : NULL;
 }

@@ -95,7 +95,7 @@ static bool tour_go(struct tour *tour, unsigned int quota)
 {
 	tour->quota = quota;
 	tour->walk.start = tour->seen_gfn;
-	return xvm_pgtable_walk(&tour->verify->xvm->mmu.pgt, &tour->walk);
+	return xvm_pgtable_walk(xvm_pgt(tour->verify->xvm), &tour->walk);
 }
 
 /* All of it, in batches, under mmu.lock for reading. */
