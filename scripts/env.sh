@@ -6,7 +6,7 @@
 XVM_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 XVM_CACHE=${XVM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/xvm}
 XVM_BUILD=$XVM_TOP/build
-XVM_KERNELS=(6.1 6.12 6.12-cloud 6.12-rt 7.3)
+XVM_KERNELS=(6.1 6.1-cloud 6.12 6.12-cloud 6.12-rt 7.3 7.3-cloud)
 export XVM_TOP XVM_CACHE XVM_BUILD XVM_KERNELS
 
 say() {
