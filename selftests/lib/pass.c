@@ -33,9 +33,8 @@ GUEST_ASM(write_on, 64,
 	  "jmp 1b");
 asm(".globl write_on, write_on_end");
 
-void pass_start(struct guest *g, int dev)
+void pass_load(struct guest *g)
 {
-	guest_create_bare(g, dev);
 	g->mem_size = GUEST_SIZE;
 	g->mem = mem_alloc(g->mem_size);
 	madvise(g->mem, g->mem_size, MADV_NOHUGEPAGE);
@@ -43,6 +42,12 @@ void pass_start(struct guest *g, int dev)
 	vcpu_create(g, &g->cpu, 0);
 	guest_load(g, pass, pass_end);
 	guest_long_mode(g, &g->cpu, GUEST_CODE);
+}
+
+void pass_start(struct guest *g, int dev)
+{
+	guest_create_bare(g, dev);
+	pass_load(g);
 }
 
 int run_pass(struct guest *g, uint64_t gpa, uint64_t pages, uint64_t first,

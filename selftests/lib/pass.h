@@ -15,6 +15,8 @@ extern const uint8_t write_on[], write_on_end[];
 
 /* A guest with the code of pass, in memory of small pages alone. */
 void pass_start(struct guest *g, int dev);
+/* The same of a VM that is there, but for memory and vCPUs. */
+void pass_load(struct guest *g);
 
 /*
  * pages from gpa on, whose first words are first and what follows, written or

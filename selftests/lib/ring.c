@@ -18,13 +18,7 @@ void ring_start(struct guest *g, int dev, size_t size, struct ring *ring)
 	guest_create_bare(g, dev);
 	if (ring_enable(g, KVM_CAP_DIRTY_LOG_RING, size))
 		die("KVM_CAP_DIRTY_LOG_RING: %m");
-	g->mem_size = GUEST_SIZE;
-	g->mem = mem_alloc(g->mem_size);
-	madvise(g->mem, g->mem_size, MADV_NOHUGEPAGE);
-	guest_add_slot(g, 0, 0, 0, g->mem_size, g->mem);
-	vcpu_create(g, &g->cpu, 0);
-	guest_load(g, pass, pass_end);
-	guest_long_mode(g, &g->cpu, GUEST_CODE);
+	pass_load(g);
 	ring->nr = size / sizeof(struct kvm_dirty_gfn);
 	ring->entries = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
 			     g->cpu.fd, RING_OFFSET);
