@@ -13,7 +13,7 @@
 DEVICE_FIXTURE(run);
 
 GUEST_ASM(spin, 64, "1: pause; jmp 1b");
-GUEST_ASM(count, 64, "1: incq %rax; jmp 1b");
+GUEST_ASM(count, 64, "1: incq %rax; mov %rax, 0x40000; jmp 1b");
 GUEST_ASM(halts, 64, "1: incq %rax; hlt; jmp 1b");
 GUEST_ASM(out_twice, 64,
 	  "mov $0x11, %al; out %al, $0x10\n"
@@ -215,10 +215,13 @@ TEST_F(run, hlt_with_irqchip_waits)
 
 	kicker_start(&k);
 	for (i = 0; i < 3; i++) {
-		EXPECT_EQ(-EINTR, vcpu_run(&g->cpu));
+		/* On a busy machine the first signals may come before it halts. */
+		do {
+			EXPECT_EQ(-EINTR, vcpu_run(&g->cpu));
+			xioctl(g->cpu.fd, KVM_GET_MP_STATE, &state);
+		} while (!i && state.mp_state != KVM_MP_STATE_HALTED && signals < 1000);
 		vcpu_get_regs(&g->cpu, &regs);
 		EXPECT_EQ(1, regs.rax);
-		xioctl(g->cpu.fd, KVM_GET_MP_STATE, &state);
 		EXPECT_EQ(KVM_MP_STATE_HALTED, state.mp_state);
 	}
 	kicker_stop(&k);
@@ -228,7 +231,10 @@ TEST_F(run, hlt_with_irqchip_waits)
 	state.mp_state = KVM_MP_STATE_RUNNABLE;
 	xioctl(g->cpu.fd, KVM_SET_MP_STATE, &state);
 	kicker_start(&k);
-	EXPECT_EQ(-EINTR, vcpu_run(&g->cpu));
+	do {
+		EXPECT_EQ(-EINTR, vcpu_run(&g->cpu));
+		xioctl(g->cpu.fd, KVM_GET_MP_STATE, &state);
+	} while (state.mp_state != KVM_MP_STATE_HALTED && signals < 1000);
 	kicker_stop(&k);
 	vcpu_get_regs(&g->cpu, &regs);
 	EXPECT_EQ(2, regs.rax);
@@ -361,14 +367,17 @@ TEST_F(run, other_ioctls_wait)
 {
 	struct guest *g = &self->g;
 	struct runner r = { .vcpu = &g->cpu };
-	const struct timespec delay = { .tv_nsec = 50 * 1000 * 1000 };
+	volatile uint64_t *counted;
 	struct kvm_regs regs;
 	pthread_t thread;
+	int i;
 
 	guest_start64(g, self->dev, count, count_end);
 	catch_signal(SIGUSR1);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, run_thread, &r));
-	nanosleep(&delay, NULL);
+	counted = (uint64_t *)(g->mem + GUEST_FREE);
+	for (i = 0; i < 10000 && !*counted; i++)
+		usleep(1000);
 	g->cpu.run->immediate_exit = 1;
 	ASSERT_EQ(0, pthread_kill(thread, SIGUSR1));
 	vcpu_get_regs(&g->cpu, &regs);
