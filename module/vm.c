@@ -111,16 +111,16 @@ static long ioctl_set_memory_regions(struct xvm *xvm, struct xvm_memory_regions 
 	if (batch.nr > MEMSLOT_MAX_BATCH)
 		goto report;
 
-	from = vmemdup_user(u64_to_user_ptr(batch.regions),
-			    array_size(batch.nr, sizeof(*from)));
-	ret = PTR_ERR_OR_ZERO(from);
-	if (ret)
-		goto report;
-	changes = kvmalloc_array(batch.nr, sizeof(*changes),
-				 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	from = kvmalloc_array(batch.nr, sizeof(*from), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	ret = -ENOMEM;
+	if (!from)
+		goto report;
+	changes = kvmalloc_array(batch.nr, sizeof(*changes), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!changes)
 		goto free_from;
+	ret = -EFAULT;
+	if (copy_from_user(from, u64_to_user_ptr(batch.regions), batch.nr * sizeof(*from)))
+		goto free_changes;
 	ret = -EINVAL;
 	for (i = 0; i < batch.nr; i++) {
 		if (!batch_entry_ok(&from[i])) {

@@ -109,7 +109,7 @@ static inline unsigned int xvm_nr_vcpus(struct xvm *xvm)
 	return smp_load_acquire(&xvm->nr_vcpus);
 }
 
-/* To walk or change it: tables that were cut off are freed by who holds the lock for writing. */
+/* To walk or change it: tables are cut off, and then freed, with the lock held for writing. */
 static inline struct xvm_pgtable *xvm_pgt(struct xvm *xvm)
 {
 	lockdep_assert_held(&xvm->mmu.lock);

@@ -105,8 +105,23 @@ void world_stats(struct world *w, uint64_t *values);
 /* The first that is not what it was, or NULL. */
 const char *world_stats_differ(struct world *w, const uint64_t *before);
 
+/* failures_calls.c: the guest is to begin at this code, with these registers. */
+void world_start(struct world *w, const uint8_t *code, const uint8_t *end,
+		 const struct kvm_regs *init);
+
+#define START(w, code, ...)						\
+	world_start(w, code, code##_end, &(const struct kvm_regs){ __VA_ARGS__ })
+
+/* Adds one to rcx words, a page apart, from rbx on. */
+extern const uint8_t write_pages[], write_pages_end[];
+/* Ends the test case if the capability can't be had. */
+void world_enable(struct world *w, uint32_t cap, uint64_t value);
+void with_ring(struct world *w);
+/* failures_run.c */
+long reset_rings(struct world *w);
+
 /*
- * failures_calls.c, failures_state.c: on what it is called, which ioctl, the test.
+ * failures_calls.c, failures_run.c, failures_state.c: on what it is called, which ioctl, the test.
  * scripts/check-api looks here whether each ioctl of the module has one.
  */
 #define FAILURES_CALLS(X)						\

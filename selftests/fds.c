@@ -17,7 +17,7 @@
 DEVICE_FIXTURE(fds);
 
 GUEST_ASM(halts, 64, "1: incq %rax; hlt; jmp 1b");
-GUEST_ASM(spin, 64, "1: pause; jmp 1b");
+GUEST_ASM(spin, 64, "1: incq 0x40000; jmp 1b");
 
 TEST_F(fds, run_without_the_vm_descriptor)
 {
@@ -196,19 +196,21 @@ TEST_F(fds, passed_on_by_a_dead_process)
 TEST_F(fds, closed_during_a_run)
 {
 	struct guest *g = &self->g;
+	const volatile uint64_t *count;
 	struct runner r;
 	int vm;
 
 	guest_start64(g, self->dev, spin, spin_end);
+	count = (uint64_t *)(g->mem + GUEST_FREE);
 	runner_start(&r, &g->cpu, NULL, NULL);
-	usleep(20000);
+	await_change(count);
 	vm = g->vm;
 	close(vm);
-	usleep(20000);
+	await_change(count);
 	EXPECT_FALSE(atomic_load(&r.ended));
 	/* The run holds its own reference to the vCPU. */
 	close(g->cpu.fd);
-	usleep(20000);
+	await_change(count);
 	EXPECT_FALSE(atomic_load(&r.ended));
 	EXPECT_EQ(-EINTR, runner_stop(&r));
 	g->vm = -1;
@@ -221,9 +223,9 @@ TEST_F(fds, run_page_unmapped_during_a_run)
 
 	guest_start64(g, self->dev, spin, spin_end);
 	runner_start(&r, &g->cpu, NULL, NULL);
-	usleep(20000);
+	await_change((uint64_t *)(g->mem + GUEST_FREE));
 	ASSERT_EQ(0, munmap(g->cpu.run, g->cpu.run_size));
-	usleep(20000);
+	await_change((uint64_t *)(g->mem + GUEST_FREE));
 	EXPECT_FALSE(atomic_load(&r.ended));
 	g->cpu.run = mmap(NULL, g->cpu.run_size, PROT_READ | PROT_WRITE,
 			  MAP_SHARED, g->cpu.fd, 0);

@@ -131,7 +131,7 @@ static void *changer_main(void *arg)
 	struct changer *c = arg;
 	int i;
 
-	/* On a busy machine the guest may come late. */
+	/* On a busy machine the guest may come late */
 	for (i = 0; (i < ROUNDS || (!rounds(c->g) && !c->runner->ended)) && !c->wrong; i++) {
 		change_one_by_one(c);
 		if (c->batches)
@@ -270,6 +270,7 @@ static void __attribute__((noreturn)) change_until_killed(struct guest *g, int d
 	start_watch(g, dev, &r);
 	for (i = 0; i < THREADS; i++) {
 		changers[i].g = g;
+		changers[i].runner = &r;
 		changers[i].index = i;
 		changers[i].memory = mem_alloc(OWN_SIZE);
 		changers[i].batches = device_is_xvm(dev);
@@ -302,7 +303,8 @@ TEST_F_TIMEOUT(memslot_race, killed_in_the_middle, 300)
 		usleep(i * 3000);
 		ASSERT_EQ(0, kill(pid, SIGKILL));
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
-		EXPECT_TRUE(WIFSIGNALED(status));
+		ASSERT_TRUE(WIFSIGNALED(status));
+		EXPECT_EQ(SIGKILL, WTERMSIG(status));
 		/* The last reference may be on its way. */
 		for (tries = 0; tries < 1000 && vms_of(pid, device) > 0; tries++)
 			usleep(10000);

@@ -217,7 +217,7 @@ TEST_F(run, hlt_with_irqchip_waits)
 	for (i = 0; i < 3; i++) {
 		/* On a busy machine the first signals may come before it halts. */
 		do {
-			EXPECT_EQ(-EINTR, vcpu_run(&g->cpu));
+			ASSERT_EQ(-EINTR, vcpu_run(&g->cpu));
 			xioctl(g->cpu.fd, KVM_GET_MP_STATE, &state);
 		} while (!i && state.mp_state != KVM_MP_STATE_HALTED && signals < 1000);
 		vcpu_get_regs(&g->cpu, &regs);
@@ -232,7 +232,7 @@ TEST_F(run, hlt_with_irqchip_waits)
 	xioctl(g->cpu.fd, KVM_SET_MP_STATE, &state);
 	kicker_start(&k);
 	do {
-		EXPECT_EQ(-EINTR, vcpu_run(&g->cpu));
+		ASSERT_EQ(-EINTR, vcpu_run(&g->cpu));
 		xioctl(g->cpu.fd, KVM_GET_MP_STATE, &state);
 	} while (state.mp_state != KVM_MP_STATE_HALTED && signals < 1000);
 	kicker_stop(&k);
@@ -367,17 +367,13 @@ TEST_F(run, other_ioctls_wait)
 {
 	struct guest *g = &self->g;
 	struct runner r = { .vcpu = &g->cpu };
-	volatile uint64_t *counted;
 	struct kvm_regs regs;
 	pthread_t thread;
-	int i;
 
 	guest_start64(g, self->dev, count, count_end);
 	catch_signal(SIGUSR1);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, run_thread, &r));
-	counted = (uint64_t *)(g->mem + GUEST_FREE);
-	for (i = 0; i < 10000 && !*counted; i++)
-		usleep(1000);
+	await_change((uint64_t *)(g->mem + GUEST_FREE));
 	g->cpu.run->immediate_exit = 1;
 	ASSERT_EQ(0, pthread_kill(thread, SIGUSR1));
 	vcpu_get_regs(&g->cpu, &regs);

@@ -174,7 +174,7 @@ TEST_F_TIMEOUT(shadow_limit, lowered_while_running, 200)
 	EXPECT_EQ(-EINTR, runner_stop(&r));
 }
 
-/* The largest number there is means no limit.  Breaks if shadow_reclaim() adds to it. */
+/* The largest number there is means no limit.  Breaks if surplus() adds to it. */
 TEST_F_TIMEOUT(shadow_limit, unlimited, 60)
 {
 	struct guest *g = &self->g;

@@ -90,6 +90,18 @@ static int verify_vm(struct guest *g, struct xvm_verify *verify)
 	return ret;
 }
 
+void await_change(const volatile uint64_t *word)
+{
+	uint64_t first = *word;
+	int tries;
+
+	for (tries = 0; *word == first; tries++) {
+		if (tries == 10000)
+			die("the guest gets nowhere");
+		usleep(1000);
+	}
+}
+
 static void check_answer(int ret, const struct xvm_verify *verify)
 {
 	/* Stock KVM has no such call; a test may have closed the VM. */

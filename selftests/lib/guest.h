@@ -82,6 +82,9 @@ test_die(const char *file, int line, const char *fmt, ...);
 
 #define die(...) test_die(__FILE__, __LINE__, __VA_ARGS__)
 
+/* Until the guest has changed the word; ends the test case if it doesn't for ten seconds. */
+void await_change(const volatile uint64_t *word);
+
 /* An ioctl's result, or -errno. */
 #define kioctl(fd, req, arg)						\
 	({								\

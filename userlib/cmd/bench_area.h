@@ -6,7 +6,7 @@
 #include "bench.h"
 
 #define AREA_SLOT 1
-#define AREA_START (1ull << 30)
+#define AREA_START BENCH_LARGE_GPA
 #define AREA_PAGE 4096ull
 #define AREA_HUGE (2ull << 20)
 /* 1 GiB, and what --quick makes of it. */
@@ -20,8 +20,9 @@ struct area {
 };
 
 /*
- * A slot of this many pages, or as large a power of two as fits into half of
- * the free memory, of pages of 4K or huge ones.  The host has none of them yet.
+ * A slot of this many pages, BENCH_LARGE_SIZE at most, or as large a power of two
+ * as fits into half of the free memory, of pages of 4K or huge ones.  The host has
+ * none of them yet.  A vCPU that is set up later wants bench_map_large() again.
  */
 int area_open(struct area *area, const char *device, uint64_t pages, bool huge);
 void area_close(struct area *area);
@@ -58,6 +59,9 @@ extern const struct bench bench_dirty_4k;    /* bench_dirty.c */
 extern const struct bench bench_dirty_2m;
 extern const struct bench bench_aging_lru;   /* bench_aging.c */
 extern const struct bench bench_aging_idle;
+extern const struct bench bench_prefault_4k; /* bench_prefault.c */
+extern const struct bench bench_prefault_2m;
+extern const struct bench bench_phases;	     /* bench_phases.c */
 extern const struct bench bench_stall_4k;    /* bench_stall.c */
 extern const struct bench bench_stall_2m;
 

@@ -29,6 +29,7 @@ static int add_vcpu(struct toucher *toucher, const struct guest *guest, int id)
 		ret = xvm_x86_long_mode(own->vcpu,
 					(char *)own->memory + GUEST_TABLES,
 					GUEST_TABLES, GUEST_FLAT, GUEST_STACK);
+	bench_map_large(own);
 	if (!ret)
 		return 0;
 	xvm_close_vcpu(own->device, own->vcpu, own->run);

@@ -114,7 +114,8 @@ static const struct bench *const benches[] = {
 	&bench_area_4k,	   &bench_area_2m,     &bench_tables_4k, &bench_tables_2m,
 	&bench_fresh,	   &bench_fresh_slots, &bench_demand_1,	 &bench_demand_2,
 	&bench_dirty_4k,   &bench_dirty_2m,    &bench_aging_lru,
-	&bench_aging_idle, &bench_stall_4k,    &bench_stall_2m,
+	&bench_aging_idle, &bench_prefault_4k, &bench_prefault_2m, &bench_phases,
+	&bench_stall_4k,   &bench_stall_2m,
 };
 
 const struct bench_group bench_mmu = { "mmu", benches, ARRAY_SIZE(benches) };

@@ -11,8 +11,8 @@
 #include "bench_area.h"
 #include "cmd.h"
 
-/* 2 GiB, which the guest's own page tables reach, where they are to be had. */
-#define STALL_PAGES (1ull << 19)
+/* 4 GiB, where they are to be had. */
+#define STALL_PAGES (1ull << 20)
 /* Behind the word that ends the guest's loop: its longest gap, in cycles. */
 #define GAP_WORD (BENCH_STOP_WORD + 8)
 

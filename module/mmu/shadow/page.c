@@ -298,9 +298,9 @@ void xvm_shadow_limit(struct xvm *xvm)
 	while ((nr = surplus(xvm, 0))) {
 		if (!shadow_zap_oldest(xvm, min_t(unsigned long, nr, SHADOW_BATCH)))
 			break;
+		shadow_flush(xvm);
 		shadow_yield(xvm);
 	}
-	shadow_flush(xvm);
 	shadow_count_rmaps(xvm);
 	write_unlock(&xvm->mmu.lock);
 }

@@ -175,10 +175,13 @@ static inline void shadow_flush(struct xvm *xvm)
  */
 static inline void shadow_yield(struct xvm *xvm)
 {
-	if (!need_resched() && !rwlock_needbreak(&xvm->mmu.lock))
+	/* Not rwlock_needbreak(), which is about kernels that preempt themselves. */
+	if (!need_resched() && !rwlock_is_contended(&xvm->mmu.lock))
 		return;
 	shadow_flush(xvm);
-	cond_resched_rwlock_write(&xvm->mmu.lock);
+	write_unlock(&xvm->mmu.lock);
+	cond_resched();
+	write_lock(&xvm->mmu.lock);
 }
 
 static inline struct shadow_page *shadow_page_of(const u64 *entry)
