@@ -15,7 +15,8 @@ void world_start(bool takes_ranges)
 	world.takes_ranges = takes_ranges;
 	world.mapped = ~0ULL;
 	atomic64_set(&world.xvm.mmu.tlb_gen, 1);
-	world.xvm.mmu.lock.writer = true;
+	world.xvm.mmu.lock.held = true;
+	world.xvm.mmu.lock.owner = pthread_self();
 	for (i = 0; i < VCPUS; i++) {
 		world.vcpus[i].xvm = &world.xvm;
 		world.vcpus[i].index = i;
