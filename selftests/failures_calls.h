@@ -116,6 +116,7 @@ void world_start(struct world *w, const uint8_t *code, const uint8_t *end,
 extern const uint8_t write_pages[], write_pages_end[];
 /* Ends the test case if the capability can't be had. */
 void world_enable(struct world *w, uint32_t cap, uint64_t value);
+/* For begin: vCPUs have rings. */
 void with_ring(struct world *w);
 /* failures_run.c */
 long reset_rings(struct world *w);

@@ -131,7 +131,7 @@ static void *changer_main(void *arg)
 	struct changer *c = arg;
 	int i;
 
-	/* On a busy machine the guest may come late */
+	/* On a busy machine the guest may come late. */
 	for (i = 0; (i < ROUNDS || (!rounds(c->g) && !c->runner->ended)) && !c->wrong; i++) {
 		change_one_by_one(c);
 		if (c->batches)

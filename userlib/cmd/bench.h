@@ -156,10 +156,11 @@ int bench_open(struct guest *guest, const char *device, const char *code,
 	       const char *code_end);
 /* Another piece, executed from its start at the next run. */
 int bench_load(struct guest *guest, const char *code, const char *code_end);
-/* Past what the guest's own page tables reach at first: have them reach it, by 2M. */
+/* Memory of benchmarks.  The guest's page tables reach to its end, by 2M. */
 #define BENCH_LARGE_GPA (4ull << 30)
 #define BENCH_LARGE_SIZE (4ull << 30)
-void bench_map_large(struct guest *guest);
+/* bench_open() does; for further vCPUs.  All have the same page tables. */
+int bench_long_mode(struct guest *guest);
 int bench_arguments(struct guest *guest, struct bench_args args);
 /* Run to the next exit to user space, which must be this one. */
 int bench_run_to(struct guest *guest, uint32_t reason);

@@ -100,10 +100,8 @@ void area_close_alone(struct area *area)
 static int area_prepare(struct area *area)
 {
 	const struct bench_args low = { .rdi = BENCH_STOP_WORD, .rsi = 1 };
-	int ret;
+	int ret = area_set(area, 0);
 
-	bench_map_large(&area->guest);
-	ret = area_set(area, 0);
 	/* Code and page tables of the guest are mapped after it. */
 	return ret ? ret : bench_execute(&area->guest, low);
 }

@@ -22,7 +22,7 @@ struct area {
 /*
  * A slot of this many pages, BENCH_LARGE_SIZE at most, or as large a power of two
  * as fits into half of the free memory, of pages of 4K or huge ones.  The host has
- * none of them yet.  A vCPU that is set up later wants bench_map_large() again.
+ * none of them yet.
  */
 int area_open(struct area *area, const char *device, uint64_t pages, bool huge);
 void area_close(struct area *area);

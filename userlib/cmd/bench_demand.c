@@ -26,10 +26,7 @@ static int add_vcpu(struct toucher *toucher, const struct guest *guest, int id)
 		return bench_fail("create a vCPU", own->vcpu);
 	ret = xvm_x86_set_cpuid(own->device, own->vcpu);
 	if (!ret)
-		ret = xvm_x86_long_mode(own->vcpu,
-					(char *)own->memory + GUEST_TABLES,
-					GUEST_TABLES, GUEST_FLAT, GUEST_STACK);
-	bench_map_large(own);
+		ret = bench_long_mode(own);
 	if (!ret)
 		return 0;
 	xvm_close_vcpu(own->device, own->vcpu, own->run);

@@ -85,24 +85,6 @@ void bench_beyond(struct bench_sample *sample, const struct bench_sample *whole,
 	sample->ops = whole->ops;
 }
 
-int bench_open(struct guest *guest, const char *device, const char *code,
-	       const char *code_end)
-{
-	int ret;
-
-	ret = guest_open(guest, device, BENCH_MEMORY);
-	if (ret)
-		return ret;
-	memcpy((char *)guest->memory + GUEST_FLAT, code, code_end - code);
-	ret = xvm_x86_long_mode(guest->vcpu,
-				(char *)guest->memory + GUEST_TABLES,
-				GUEST_TABLES, GUEST_FLAT, GUEST_STACK);
-	if (!ret)
-		return 0;
-	guest_close(guest);
-	return bench_fail("enter long mode", ret);
-}
-
 #define TABLE_SIZE 4096ull
 #define TABLE_ENTRIES 512ull
 #define PTE_PRESENT_WRITE 0x3ull
@@ -110,7 +92,8 @@ int bench_open(struct guest *guest, const char *device, const char *code,
 /* Free guest memory, behind the code. */
 #define MORE_TABLES 0x20000ull
 
-void bench_map_large(struct guest *guest)
+/* Behind what the library's tables reach. */
+static void map_large(struct guest *guest)
 {
 	uint64_t *pdpt =
 		(void *)((char *)guest->memory + GUEST_TABLES + TABLE_SIZE);
@@ -123,6 +106,33 @@ void bench_map_large(struct guest *guest)
 	for (i = 0; i < nr * TABLE_ENTRIES; i++)
 		tables[i] = (BENCH_LARGE_GPA + i * HUGE_PAGE) | PTE_HUGE |
 			    PTE_PRESENT_WRITE;
+}
+
+int bench_long_mode(struct guest *guest)
+{
+	int ret = xvm_x86_long_mode(guest->vcpu,
+				    (char *)guest->memory + GUEST_TABLES,
+				    GUEST_TABLES, GUEST_FLAT, GUEST_STACK);
+
+	if (ret)
+		return bench_fail("enter long mode", ret);
+	map_large(guest);
+	return 0;
+}
+
+int bench_open(struct guest *guest, const char *device, const char *code,
+	       const char *code_end)
+{
+	int ret;
+
+	ret = guest_open(guest, device, BENCH_MEMORY);
+	if (ret)
+		return ret;
+	memcpy((char *)guest->memory + GUEST_FLAT, code, code_end - code);
+	ret = bench_long_mode(guest);
+	if (ret)
+		guest_close(guest);
+	return ret;
 }
 
 int bench_load(struct guest *guest, const char *code, const char *code_end)

@@ -27,7 +27,7 @@ static int touch(struct guest *guest, uint64_t start, uint64_t pages)
 	return bench_execute(guest, args);
 }
 
-/* A guest whose page tables reach memory of BENCH_LARGE_SIZE, which nobody has touched. */
+/* A guest, and memory of BENCH_LARGE_SIZE, which nobody has touched. */
 static int open_large(struct guest *guest, const char *device, char **memory)
 {
 	int ret;
@@ -36,12 +36,9 @@ static int open_large(struct guest *guest, const char *device, char **memory)
 	if (*memory == MAP_FAILED)
 		return -ENOMEM;
 	ret = bench_open(guest, device, guest_touch, guest_touch_end);
-	if (ret) {
+	if (ret)
 		munmap(*memory, BENCH_LARGE_SIZE);
-		return ret;
-	}
-	bench_map_large(guest);
-	return 0;
+	return ret;
 }
 
 static void close_large(struct guest *guest, char *memory)

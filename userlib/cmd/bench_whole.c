@@ -64,7 +64,6 @@ static int sample_large(struct guest *guest, char *memory, uint64_t mib,
 	uint64_t before;
 	int ret;
 
-	bench_map_large(guest);
 	ret = xvm_set_memory(guest->vm, LARGE_SLOT, BENCH_LARGE_GPA, mib << 20,
 			     memory, 0);
 	if (ret)
