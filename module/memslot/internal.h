@@ -12,9 +12,8 @@ enum {
 	/* A successor takes over its links by id and hva; it is such a successor. */
 	MEMSLOT_REPLACED = 1 << 1,
 	MEMSLOT_REPLACES = 1 << 2,
-	/* dirty_bitmap, arch live on in the successor. */
+	/* dirty_bitmap lives on in the successor. */
 	MEMSLOT_GAVE_BITMAP = 1 << 3,
-	MEMSLOT_GAVE_ARCH = 1 << 4,
 };
 
 /* set.c: edit a set that nobody reads */

@@ -41,11 +41,10 @@ struct memslot_node {
  * makes a new object. Its links [i] belong to set i and are written only while set i is inactive
  * and unread. What a search looks at lies close together.
  *
- * dirty_bitmap and arch belong to whoever implements the hooks: made in ->prepare() or, arch
- * alone, later under memslots->arch_lock, and released in ->free(). A MOVE or FLAGS change hands
- * them on to the new object. Between then and ->free() the old object still points at them, for
- * readers that came before. Load them with READ_ONCE() (arch: smp_load_acquire()) where arch_lock
- * and memslots->lock are not held.
+ * dirty_bitmap belongs to whoever implements the hooks: made in ->prepare(), released in ->free().
+ * A MOVE or FLAGS change hands it on to the new object. Between then and ->free() the old object
+ * still points at it, for readers that came before. Load it with READ_ONCE() where memslots->lock
+ * is not held.
  */
 struct memslot {
 	struct rb_node gfn_node[2];
@@ -59,7 +58,6 @@ struct memslot {
 	u8 as_id;
 	u8 state;		/* the updater's own */
 	unsigned long *dirty_bitmap;
-	void *arch;
 	struct memslot *next;	/* the updater's own */
 };
 
@@ -106,13 +104,6 @@ struct memslots {
 	 * section: an update may wait for readers.
 	 */
 	struct mutex lock;
-	/*
-	 * Inside lock. Orders late allocation of slot->arch with the handing on of arch from an
-	 * old slot object to its successor. Whoever attaches arch data takes it, looks the slot
-	 * up in the active set, and sets slot->arch, so that the data lands in an object that
-	 * survives or is handed on.
-	 */
-	struct mutex arch_lock;
 
 	const struct memslot_ops *ops;
 	u64 max_gfn;
@@ -169,10 +160,10 @@ enum memslot_change_kind {
  *   is deleted, moved or reflagged; the range covers all of these slots as they were.
  * zap: drop all translations of a slot to be deleted (@new is NULL) or moved.
  * flush: after the last zap: no TLB holds any translation dropped by it on return.
- * (The new map is published here, under arch_lock.)
+ * (The new map is published here.)
  * thaw: the end of freeze; faults from here on see the new map.
  * commit: once per change, published: switch dirty logging on or off, count.
- * free: release dirty_bitmap and arch where they are not NULL; no reader can reach @slot. Also
+ * free: release dirty_bitmap if it is not NULL; no reader can reach @slot. Also
  *   called by memslots_destroy(), without lock.
  */
 struct memslot_ops {
@@ -208,7 +199,7 @@ void memslots_destroy(struct memslots *ms);
  *
  * Returns 0 when readers that come from now on see the new map, and nobody uses memory that it
  * took away. On failure nothing has changed, and *failed (if not NULL) is the index of the
- * offending change (of one that could not be served, for -ENOMEM).
+ * offending change, or @nr if no single one is to blame.
  */
 int memslots_update(struct memslots *ms, const struct memslot_change *changes, u32 nr,
 		    u32 *failed);
@@ -268,12 +259,11 @@ static inline void memslots_read_unlock_shared(struct memslots *ms, int srcu_idx
 	srcu_read_unlock(&ms->srcu, srcu_idx);
 }
 
-/* The current map of an address space, for a reader or the holder of ms->lock or arch_lock. */
+/* The current map of an address space, for a reader or the holder of ms->lock. */
 static inline struct memslot_set *memslots_active(struct memslots *ms, unsigned int as_id)
 {
 	return srcu_dereference_check(ms->spaces[as_id].active, &ms->srcu,
-				      lockdep_is_held(&ms->lock) ||
-				      lockdep_is_held(&ms->arch_lock));
+				      lockdep_is_held(&ms->lock));
 }
 
 /* A vCPU's last slot. Zero it at first; good for as long as the generation is the set's. */

@@ -249,8 +249,10 @@ static int plan_init(struct memslot_plan *plan, struct memslots *ms,
 	if (nr > 1) {
 		plan->steps = kvcalloc(nr, sizeof(*plan->steps),
 				       GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
-		if (!plan->steps)
+		if (!plan->steps) {
+			plan->failed = nr;
 			return -ENOMEM;
+		}
 	}
 	plan->nr = nr;
 	for (i = 0; i < nr; i++)

@@ -155,8 +155,6 @@ static void follow(struct memslots *ms)
 			next = slot->next;
 			if (slot->state & MEMSLOT_GAVE_BITMAP)
 				slot->dirty_bitmap = NULL;
-			if (slot->state & MEMSLOT_GAVE_ARCH)
-				slot->arch = NULL;
 			slot_free(ms, slot);
 			cond_resched();
 		}
@@ -232,16 +230,12 @@ static void thaw(struct memslot_plan *plan)
 	}
 }
 
-/* The old object keeps its pointers for those who read it now; who frees them is in its state. */
+/* The old object keeps its pointer for those who read it now; who frees it is in its state. */
 static void hand_on(struct memslot *old, struct memslot *new)
 {
 	if (!new->dirty_bitmap && new->flags & KVM_MEM_LOG_DIRTY_PAGES) {
 		new->dirty_bitmap = old->dirty_bitmap;
 		old->state |= MEMSLOT_GAVE_BITMAP;
-	}
-	if (!new->arch) {
-		new->arch = old->arch;
-		old->state |= MEMSLOT_GAVE_ARCH;
 	}
 }
 
@@ -251,7 +245,6 @@ static void publish(struct memslot_plan *plan)
 	unsigned int as_id;
 	u32 i;
 
-	mutex_lock(&ms->arch_lock);
 	for (i = 0; i < plan->nr; i++)
 		if (plan->steps[i].old && plan->steps[i].new)
 			hand_on(plan->steps[i].old, plan->steps[i].new);
@@ -271,7 +264,6 @@ static void publish(struct memslot_plan *plan)
 		ms->nr_slots += set->nr_slots - memslots_active(ms, as_id)->nr_slots;
 		rcu_assign_pointer(space->active, set);
 	}
-	mutex_unlock(&ms->arch_lock);
 
 	WRITE_ONCE(ms->nr_pages, plan->nr_pages);
 	ms->stats.updates++;
@@ -334,8 +326,10 @@ int memslots_update(struct memslots *ms, const struct memslot_change *changes, u
 	err = memslot_plan_make(&plan, ms, changes, nr);
 	if (!err && plan.nr) {
 		err = alloc_slots(&plan);
-		if (!err)
+		if (!err) {
+			plan.failed = nr;
 			err = alloc_ids(&plan);
+		}
 		if (!err)
 			err = prepare(&plan);
 		if (!err)
@@ -365,7 +359,6 @@ int memslots_init(struct memslots *ms, const struct memslot_ops *ops, unsigned i
 		return err;
 
 	mutex_init(&ms->lock);
-	mutex_init(&ms->arch_lock);
 	spin_lock_init(&ms->readers_lock);
 	INIT_LIST_HEAD(&ms->readers);
 	atomic_set(&ms->shared_readers, 0);
@@ -404,6 +397,5 @@ void memslots_destroy(struct memslots *ms)
 	mutex_unlock(&ms->lock);
 
 	cleanup_srcu_struct(&ms->srcu);
-	mutex_destroy(&ms->arch_lock);
 	mutex_destroy(&ms->lock);
 }

@@ -24,8 +24,6 @@
 
 /* Pages that are cleaned with the lock held once. */
 #define CLEAN_CHUNK	8192UL
-/* Pages that are unmapped with the lock held for writing once. */
-#define KEEP_CHUNK	BIT_ULL(15)
 
 static size_t bitmap_bytes(const struct memslot *slot)
 {
@@ -170,28 +168,28 @@ void xvm_dirty_collect(struct xvm *xvm, const struct memslot *slot)
 		go_over(xvm, &pass, slot->npages);
 }
 
+bool xvm_dirty_in_leaves(const struct xvm *xvm, const struct memslot *slot)
+{
+	return slot->dirty_bitmap && xvm_dirty_by_cpu(&xvm->mmu);
+}
+
 void xvm_dirty_keep(struct xvm *xvm, const struct memslot *slot, u64 start, u64 end)
 {
-	lockdep_assert_held_write(&xvm->mmu.lock);
-	if (!slot->dirty_bitmap || !xvm_dirty_by_cpu(&xvm->mmu))
-		return;
-	for (;;) {
-		u64 stop = min(end, start + KEEP_CHUNK);
-		u64 nr = xvm_pgtable_unmap_small(xvm_pgt(xvm), start, stop, slot->base_gfn,
-						 slot->dirty_bitmap);
+	u64 nr;
 
-		xvm_mmu_count_leaves(xvm, 1, -(s64)nr);
-		if (nr)
-			xvm_tlb_defer(xvm, start, stop);
-		if (stop == end)
-			return;
-		/* Who takes these bits meanwhile must not find TLBs that go on writing. */
-		if (nr)
-			xvm_mmu_zap_flush(xvm);
-		write_unlock(&xvm->mmu.lock);
-		start = stop;
-		write_lock(&xvm->mmu.lock);
-	}
+	lockdep_assert_held_write(&xvm->mmu.lock);
+	nr = xvm_pgtable_unmap_small(xvm_pgt(xvm), start, end, slot->base_gfn, slot->dirty_bitmap);
+	xvm_mmu_count_leaves(xvm, 1, -(s64)nr);
+	if (nr)
+		xvm_tlb_defer(xvm, start, end);
+}
+
+void xvm_dirty_keep_yield(struct xvm *xvm)
+{
+	/* Who takes these bits meanwhile must not find TLBs that go on writing. */
+	xvm_mmu_zap_flush(xvm);
+	write_unlock(&xvm->mmu.lock);
+	write_lock(&xvm->mmu.lock);
 }
 
 void xvm_dirty_enabled(struct xvm *xvm, const struct memslot *slot)

@@ -133,11 +133,9 @@ static int map_leaf(struct xvm_vcpu *vcpu, struct fault *fault, const struct xvm
 	u64 pages = xvm_level_pages(level);
 	u64 gfn = fault->gfn & ~(pages - 1);
 	u64 pte = make_leaf(fault, map, level);
+	/* Only rings log by faults here; an entry of theirs is true at once. */
 	bool logs = fault->write && fault->protects;
 
-	/* A bit comes before what protects its page; an entry of a ring is true at once. */
-	if (logs && !vcpu->dirty_ring.gfns)
-		mark_dirty(vcpu, fault);
 	switch (xvm_pgtable_map(xvm_pgt(xvm), gfn, level, pte, &vcpu->mmu_cache)) {
 	case XVM_MAP_NEW:
 		xvm_mmu_count_leaves(xvm, level, 1);
@@ -168,14 +166,14 @@ static int map_leaf(struct xvm_vcpu *vcpu, struct fault *fault, const struct xvm
 	case XVM_MAP_BLOCKED:
 		return -EBUSY;
 	}
-	if (logs && vcpu->dirty_ring.gfns)
+	if (logs)
 		mark_dirty(vcpu, fault);
 	trace_xvm_map(vcpu, gfn, level, pte);
 	/*
 	 * The guest may write it at any time from now on.  Under the lock: who
 	 * cleans the page zaps the leaf first, and so comes before or after this.
 	 */
-	if (map->writable && map->page && !PageReserved(map->page))
+	if (fault->slot_writable && map->writable && map->page && !PageReserved(map->page))
 		set_page_dirty(map->page);
 	return XVM_FAULT_FIXED;
 }
@@ -307,6 +305,17 @@ bool xvm_mmu_map_unasked(struct xvm_vcpu *vcpu, u64 gfn)
 	return ret == XVM_FAULT_FIXED;
 }
 
+/* The slot may have been another since it was looked up, and its memory be gone. */
+static bool outdated(struct xvm *xvm, const struct fault *fault)
+{
+	bool ret;
+
+	read_lock(&xvm->mmu.lock);
+	ret = stale(xvm, fault, 1);
+	read_unlock(&xvm->mmu.lock);
+	return ret;
+}
+
 static int fault_slow(struct xvm_vcpu *vcpu, u64 gpa, u32 access)
 {
 	struct fault fault = {
@@ -325,10 +334,12 @@ static int fault_slow(struct xvm_vcpu *vcpu, u64 gpa, u32 access)
 		if (fault.write && fault.around.writable)
 			xvm_mmu_populate_ahead(vcpu, &fault.around, fault.gfn);
 		ret = xvm_hostmap_get(fault.hva, fault.write, &map);
-		if (ret)
-			return ret;
-		ret = install(vcpu, &fault, &map);
-		xvm_hostmap_put(&map);
+		if (!ret) {
+			ret = install(vcpu, &fault, &map);
+			xvm_hostmap_put(&map);
+		} else if (ret == -EFAULT && outdated(vcpu->xvm, &fault)) {
+			ret = XVM_FAULT_RETRY;
+		}
 		if (ret == XVM_FAULT_RETRY) {
 			vcpu->stat.pf_retry++;
 			cond_resched();

@@ -229,12 +229,17 @@ bool xvm_dirty_clear(struct xvm *xvm, const struct memslot *slot, u64 first, u64
 		     const unsigned long *mask);
 /* May sleep.  Tell the slot's bitmap what its leaves say. */
 void xvm_dirty_collect(struct xvm *xvm, const struct memslot *slot);
+/* Does the CPU note in the slot's leaves what its log has to be told? */
+bool xvm_dirty_in_leaves(const struct xvm *xvm, const struct memslot *slot);
+
 /*
- * Lock held for writing, and then to zap and flush: the small leaves of a logged
- * range are unmapped, and what they say is kept in the slot's log.  Nothing can
- * be mapped there until then: the lock may be dropped in between.
+ * Lock held for writing, and then to zap and flush: the small leaves of such a
+ * slot's range are unmapped, and what they say is kept in its log.  Of more than
+ * so many pages by parts, with the other one, which drops the lock, in between.
  */
+#define XVM_DIRTY_KEEP_PAGES	BIT_ULL(15)
 void xvm_dirty_keep(struct xvm *xvm, const struct memslot *slot, u64 start, u64 end);
+void xvm_dirty_keep_yield(struct xvm *xvm);
 
 /* dirty_log.c: ioctls */
 int xvm_dirty_set_manual(struct xvm *xvm, const struct kvm_enable_cap *cap);

@@ -58,19 +58,54 @@ void xvm_mmu_invalidated(struct xvm *xvm, unsigned long start, unsigned long las
 	WRITE_ONCE(mmu->invalidate_seq, mmu->invalidate_seq + 1);
 }
 
+/* What the slot maps of [start, last]: gfns from the first to before the second. */
+static u64 first_gfn(const struct memslot *slot, unsigned long start)
+{
+	return memslot_hva_to_gfn(slot, max(start, slot->hva));
+}
+
+static u64 end_gfn(const struct memslot *slot, unsigned long last)
+{
+	return memslot_hva_to_gfn(slot, min(last, memslot_last_hva(slot))) + 1;
+}
+
+/*
+ * Unmap what logged slots map of it, and keep what their leaves say.  Once the
+ * lock was let go the slots may be others, and the log be theirs; but what is
+ * announced has got no new leaves: it goes on from the address where it was.
+ */
+static void keep_logs(struct xvm *xvm, unsigned long start, unsigned long last)
+{
+	for (;;) {
+		struct memslot_set *set = memslots_active(&xvm->memslots, 0);
+		struct memslot *slot = memslot_first_hva(set, start, last);
+		unsigned long stop;
+
+		while (slot && !xvm_dirty_in_leaves(xvm, slot))
+			slot = memslot_next_hva(set, slot, start, last);
+		if (!slot)
+			return;
+		start = max(start, slot->hva);
+		stop = start + min(last - start, (XVM_DIRTY_KEEP_PAGES << PAGE_SHIFT) - 1);
+		for (; slot; slot = memslot_next_hva(set, slot, start, stop))
+			if (xvm_dirty_in_leaves(xvm, slot))
+				xvm_dirty_keep(xvm, slot, first_gfn(slot, start),
+					       end_gfn(slot, stop));
+		if (stop == last)
+			return;
+		xvm_dirty_keep_yield(xvm);
+		start = stop + 1;
+	}
+}
+
 /* Zap what the slots map of [start, last]; who has announced it may let the lock go meanwhile. */
 static void zap_hva_range(struct xvm *xvm, unsigned long start, unsigned long last, bool may_yield)
 {
-	struct memslot_set *set = memslots_active(&xvm->memslots, 0);
 	struct memslot *slot;
 
-	memslot_for_each_hva(slot, set, start, last) {
-		u64 from = memslot_hva_to_gfn(slot, max(start, slot->hva));
-		u64 end = memslot_hva_to_gfn(slot, min(last, memslot_last_hva(slot))) + 1;
-
-		xvm_dirty_keep(xvm, slot, from, end);
-		xvm_mmu_zap_range(xvm, from, end, may_yield);
-	}
+	keep_logs(xvm, start, last);
+	memslot_for_each_hva(slot, memslots_active(&xvm->memslots, 0), start, last)
+		xvm_mmu_zap_range(xvm, first_gfn(slot, start), end_gfn(slot, last), may_yield);
 }
 
 static int invalidate_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)

@@ -21,10 +21,11 @@ static bool walk_table(struct xvm_pgtable *pgt, struct xvm_walk *walk, u64 *tabl
 		gfn += i * step;
 	}
 	for (; i < XVM_PGT_ENTRIES && gfn < walk->end; i++, gfn += step) {
-		enum xvm_walk_answer answer = XVM_WALK_ON;
+		enum xvm_walk_answer answer;
 		enum xvm_walk_visit why;
 		u64 val;
 again:
+		answer = XVM_WALK_ON;
 		val = READ_ONCE(table[i]);
 		if (!(val & XVM_PTE_PRESENT))
 			continue;

@@ -47,6 +47,19 @@ static void slots_freeze(struct memslots *ms, u16 as_id, u64 start_gfn, u64 end_
 	write_unlock(&mmu->lock);
 }
 
+/* The log goes along: all who ask for it are kept out until after the flush. */
+static void keep_log(struct xvm *xvm, const struct memslot *slot)
+{
+	u64 gfn, stop, end = memslot_end_gfn(slot);
+
+	for (gfn = slot->base_gfn; gfn < end; gfn = stop) {
+		stop = min(end, gfn + XVM_DIRTY_KEEP_PAGES);
+		xvm_dirty_keep(xvm, slot, gfn, stop);
+		if (stop < end)
+			xvm_dirty_keep_yield(xvm);
+	}
+}
+
 static void slots_zap(struct memslots *ms, const struct memslot *slot, const struct memslot *new)
 {
 	struct xvm *xvm = to_xvm(ms);
@@ -54,9 +67,8 @@ static void slots_zap(struct memslots *ms, const struct memslot *slot, const str
 	if (slot->as_id)
 		return;
 	write_lock(&xvm->mmu.lock);
-	/* The log goes along: all who ask for it are kept out until after the flush. */
-	if (new && new->flags & KVM_MEM_LOG_DIRTY_PAGES)
-		xvm_dirty_keep(xvm, slot, slot->base_gfn, memslot_end_gfn(slot));
+	if (new && new->flags & KVM_MEM_LOG_DIRTY_PAGES && xvm_dirty_in_leaves(xvm, slot))
+		keep_log(xvm, slot);
 	xvm_mmu_zap_range(xvm, slot->base_gfn, memslot_end_gfn(slot), true);
 	write_unlock(&xvm->mmu.lock);
 }

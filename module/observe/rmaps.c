@@ -81,10 +81,13 @@ static int rmaps_show(struct seq_file *m, void *unused)
 
 	if (!xvm->mmu.shadow)
 		return 0;
-	/* A slot's zap is over before the map without it is published: lists have slots. */
+	/*
+	 * A slot's zap is over before the map without it is published, and under the
+	 * lock nothing is mapped by a map that comes later: lists have slots.
+	 */
 	idx = memslots_read_lock_shared(&xvm->memslots);
-	count_frames(xvm, &h);
 	read_lock(&xvm->mmu.lock);
+	count_frames(xvm, &h);
 	count_lists(xvm, &h);
 	read_unlock(&xvm->mmu.lock);
 	memslots_read_unlock_shared(&xvm->memslots, idx);

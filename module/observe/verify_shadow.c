@@ -143,7 +143,7 @@ static int check_lists(struct walk *walk)
 			more = check_batch(walk, level, &gfn);
 			read_unlock(lock);
 			cond_resched();
-			if (more && signal_pending(current))
+			if (more && signal_pending(walk->verify->asker))
 				return -EINTR;
 		} while (more);
 	}

@@ -481,7 +481,8 @@ static int install(struct xvm_vcpu *vcpu, struct shadow_fault *fault,
 	if (ret == XVM_FAULT_FIXED && fault->logs)
 		mark_dirty(vcpu, fault->gfn);
 	/* As in fault.c, the guest may write it from now on. */
-	if (ret == XVM_FAULT_FIXED && map->writable && map->page && !PageReserved(map->page))
+	if (ret == XVM_FAULT_FIXED && fault->slot_writable && map->writable && map->page &&
+	    !PageReserved(map->page))
 		set_page_dirty(map->page);
 unlock:
 	shadow_flush(xvm);
@@ -533,6 +534,17 @@ enum xvm_fault_result xvm_shadow_fault_fast(struct xvm_vcpu *vcpu, u64 gva, u32 
 	return ret;
 }
 
+/* The slot may have been another since it was looked up, and its memory be gone. */
+static bool outdated(struct xvm *xvm, const struct shadow_fault *fault)
+{
+	bool ret;
+
+	read_lock(&xvm->mmu.lock);
+	ret = invalidated(xvm, fault);
+	read_unlock(&xvm->mmu.lock);
+	return ret;
+}
+
 static int fault_slow(struct xvm_vcpu *vcpu, struct shadow_fault *fault)
 {
 	struct xvm_hostmap map;
@@ -549,10 +561,12 @@ static int fault_slow(struct xvm_vcpu *vcpu, struct shadow_fault *fault)
 		if (fault->access & XVM_GPT_WRITE && fault->around.writable)
 			xvm_mmu_populate_ahead(vcpu, &fault->around, fault->gfn);
 		ret = xvm_hostmap_get(fault->hva, fault->access & XVM_GPT_WRITE, &map);
-		if (ret)
-			return ret;
-		ret = install(vcpu, fault, &map);
-		xvm_hostmap_put(&map);
+		if (!ret) {
+			ret = install(vcpu, fault, &map);
+			xvm_hostmap_put(&map);
+		} else if (ret == -EFAULT && outdated(vcpu->xvm, fault)) {
+			ret = XVM_FAULT_RETRY;
+		}
 		if (ret == XVM_FAULT_RETRY) {
 			vcpu->stat.pf_retry++;
 			cond_resched();

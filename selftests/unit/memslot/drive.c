@@ -192,10 +192,10 @@ static void toggle_vcpu(struct input *in, struct world *world)
 
 static void step(struct input *in, struct world *world)
 {
-	unsigned int op = byte(in) % 16;
+	unsigned int op = byte(in) % 15;
 
 	/* Those that need a slot do something else while there is none. */
-	if (op >= 13 && !world->model.nr)
+	if (op >= 12 && !world->model.nr)
 		op = 0;
 
 	switch (op) {
@@ -227,16 +227,12 @@ static void step(struct input *in, struct world *world)
 		update_any(in, world, 1 + byte(in) % 4);
 		break;
 	case 12:
-		world->eager_arch = byte(in) & 1;
-		world_attach_arch(world, byte(in) & 1, pick_id(in));
-		break;
-	case 13:
 		update_swap(in, world);
 		break;
-	case 14:
+	case 13:
 		update_replace(in, world);
 		break;
-	case 15:
+	case 14:
 		update_split(in, world);
 		break;
 	default:

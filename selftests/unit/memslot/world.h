@@ -66,7 +66,6 @@ struct world {
 	/* Hooks: how they behave, what they saw. */
 	unsigned int fail_prepare;	/* the n-th call fails */
 	unsigned int enter_in;		/* at the n-th call of any a vCPU enters */
-	bool eager_arch;		/* ->prepare() makes arch data */
 	bool frozen[MEMSLOT_MAX_SPACES];
 	u64 frozen_start[MEMSLOT_MAX_SPACES];
 	u64 frozen_end[MEMSLOT_MAX_SPACES];
@@ -88,9 +87,6 @@ void world_enter(struct world *world, unsigned int vcpu);
 void world_leave(struct world *world, unsigned int vcpu);
 void world_enter_shared(struct world *world);
 void world_leave_shared(struct world *world);
-
-/* Give a slot its arch data late, as an MMU does on first use. */
-void world_attach_arch(struct world *world, u32 as_id, u32 id);
 
 void world_lookup(struct world *world, unsigned int vcpu, u32 as_id, u64 gfn, u64 nr,
 		  unsigned long hva, unsigned long last);
