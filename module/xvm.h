@@ -11,7 +11,8 @@
  *   mmu.lock		tables and SPTEs (rwlock, never held across a sleep)
  *
  * Lifetime: a VM lives as long as any reference: its own descriptor, each
- * vCPU's descriptor, a statistics descriptor.  Dropping the last one tears it down.
+ * vCPU's descriptor, a statistics descriptor, an open file in its debugfs folder.
+ * Dropping the last one tears it down.
  */
 #ifndef XVM_H
 #define XVM_H

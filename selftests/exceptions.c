@@ -4,6 +4,7 @@
  * mapped, and on memory of which nothing is mapped yet, so that nested page
  * faults interrupt the delivery of the exception and it has to be resumed.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "idt.h"
@@ -209,6 +210,71 @@ TEST_F(exceptions, page_fault_repaired)
 	vcpu_get_regs(&g->cpu, &regs);
 	EXPECT_EQ(4711, regs.rcx);
 	EXPECT_EQ(1, guest_record(g)->count);
+}
+
+#define NO_MEMORY 0x40000000
+
+/* From a device to a page that isn't there: the fault comes when the VMM has answered. */
+GUEST_ASM(device_to_nowhere, 64,
+	  "mov $" GUEST_STR(NO_MEMORY) ", %esi\n mov $0x200000, %edi\n sti\n nop\n"
+	  "movsb\n"
+	  "hlt");
+enum { device_to_nowhere_at = 12 };
+
+static void start_device_to_nowhere(struct __test_metadata *_metadata, struct guest *g, int dev)
+{
+	start(g, dev, device_to_nowhere, device_to_nowhere_end);
+	guest_split(g, USER_VA, SMALL_TABLE)[0] = 0;
+	ASSERT_EQ(KVM_EXIT_MMIO, vcpu_run(&g->cpu));
+	ASSERT_EQ(NO_MEMORY, g->cpu.run->mmio.phys_addr);
+	/* Delivery takes more than one exit. */
+	unmap_all(g);
+}
+
+/* The fault's address survives that the VMM saves and restores what is pending. */
+TEST_F(exceptions, page_fault_saved_and_restored)
+{
+	struct guest *g = &self->g;
+	struct kvm_vcpu_events events;
+	struct idt_record *record;
+	struct kvm_regs regs;
+
+	start_device_to_nowhere(_metadata, g, self->dev);
+	g->cpu.run->immediate_exit = 1;
+	ASSERT_EQ(-EINTR, vcpu_run(&g->cpu));
+	g->cpu.run->immediate_exit = 0;
+	xioctl(g->cpu.fd, KVM_GET_VCPU_EVENTS, &events);
+	EXPECT_EQ(1, events.exception.injected);
+	EXPECT_EQ(14, events.exception.nr);
+	xioctl(g->cpu.fd, KVM_SET_VCPU_EVENTS, &events);
+	record = guest_record(g);
+	record->resume = GUEST_CODE + device_to_nowhere_at + 1;
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&g->cpu));
+	EXPECT_EQ(1, record->count);
+	EXPECT_EQ(14, record->vector);
+	EXPECT_EQ(USER_VA, record->cr2);
+	EXPECT_EQ(GUEST_CODE + device_to_nowhere_at, record->rip);
+	vcpu_get_regs(&g->cpu, &regs);
+	EXPECT_EQ(GUEST_STACK, regs.rsp);
+}
+
+/* An interrupt that comes behind a fault waits until the fault's handler is done. */
+TEST_F(exceptions, interrupt_behind_a_page_fault)
+{
+	const struct kvm_interrupt interrupt = { .irq = 0x40 };
+	struct guest *g = &self->g;
+	struct idt_record *record;
+
+	if (!device_is_xvm(self->dev))
+		SKIP(return, "KVM loses the interrupt");
+	start_device_to_nowhere(_metadata, g, self->dev);
+	xioctl(g->cpu.fd, KVM_INTERRUPT, &interrupt);
+	record = guest_record(g);
+	record->resume = GUEST_CODE + device_to_nowhere_at + 1;
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&g->cpu));
+	EXPECT_EQ(2, record->count);
+	EXPECT_EQ(0x40, record->vector);
+	EXPECT_EQ(record->resume, record->rip);
 }
 
 /* A page fault whose gate is unusable: a double fault, error code 0. */

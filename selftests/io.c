@@ -18,7 +18,24 @@ struct stream {
 	int exits;
 };
 
-/* Runs to the HLT, serving the port; false if there was another exit. */
+#define DEVICE_GPA 0x40000000ul
+static uint8_t device[GUEST_PAGE];
+
+/* False: that isn't the device. */
+static bool serve_device(struct kvm_run *run)
+{
+	uint64_t at = run->mmio.phys_addr - DEVICE_GPA;
+
+	if (at >= sizeof(device) || run->mmio.len > sizeof(device) - at)
+		return false;
+	if (run->mmio.is_write)
+		memcpy(device + at, run->mmio.data, run->mmio.len);
+	else
+		memcpy(run->mmio.data, device + at, run->mmio.len);
+	return true;
+}
+
+/* Runs to the HLT, serving the port and the device; false if there was another exit. */
 static bool serve(struct vcpu *v, struct stream *s)
 {
 	struct kvm_run *run = v->run;
@@ -30,6 +47,8 @@ static bool serve(struct vcpu *v, struct stream *s)
 
 		if (reason == KVM_EXIT_HLT)
 			return true;
+		if (reason == KVM_EXIT_MMIO && serve_device(run))
+			continue;
 		if (reason != KVM_EXIT_IO) {
 			fprintf(stderr, "# exit %s\n", exit_name(reason));
 			return false;
@@ -290,6 +309,42 @@ TEST_F_TIMEOUT(io, rep_ins, 120)
 			check_ins(_metadata, &self->g, &ins[i],
 				  BOUNDARY + places[j].offset,
 				  places[j].count);
+}
+
+/* Between a port and a device's memory: more than a device is asked for at once. */
+TEST_F(io, strings_of_a_device)
+{
+	uint8_t expected[sizeof(device)];
+	const struct string_op *op;
+	static struct stream s;
+	size_t i, bytes;
+
+	guest_start64(&self->g, self->dev, rep_insb, rep_insb_end);
+	for (i = 0; i < ARRAY_SIZE(ins); i++) {
+		op = &outs[i];
+		bytes = 100 * op->size;
+		memset(&s, 0, sizeof(s));
+		fill(device, bytes);
+		start_string(&self->g, op, DEVICE_GPA, 100);
+		ASSERT_TRUE(serve(&self->g.cpu, &s));
+		EXPECT_EQ(bytes, s.len);
+		in_order(expected, device, op, 100);
+		EXPECT_EQ(0, memcmp(expected, s.bytes, bytes));
+		check_end(_metadata, &self->g, op, DEVICE_GPA, 100, true);
+
+		/* KVM asks the port anew after each element that went to a device. */
+		if (!device_is_xvm(self->dev))
+			continue;
+		op = &ins[i];
+		memset(&s, 0, sizeof(s));
+		fill(s.bytes, bytes);
+		start_string(&self->g, op, DEVICE_GPA, 100);
+		ASSERT_TRUE(serve(&self->g.cpu, &s));
+		EXPECT_EQ(bytes, s.taken);
+		in_order(expected, s.bytes, op, 100);
+		EXPECT_EQ(0, memcmp(expected, device, bytes));
+		check_end(_metadata, &self->g, op, DEVICE_GPA, 100, false);
+	}
 }
 
 /* No element: no exit, and nothing moves. */

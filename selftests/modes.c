@@ -211,6 +211,37 @@ TEST_F(modes, runs_from_the_reset_vector)
 	EXPECT_EQ(0xfff4, regs.rip);
 }
 
+/* SMSW stores as much of CR0 as its operand has room for. */
+GUEST_ASM(smsw, 32, "mov $-1, %eax; mov %eax, %ecx; smsw %eax; smsw %cx; hlt");
+GUEST_ASM(smsw_16, 16, "mov $-1, %eax; mov %eax, %ecx; smsw %ax; smsw %ecx; hlt");
+
+TEST_F(modes, machine_status_word)
+{
+	struct guest *g = &self->g;
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+
+	guest_create(g, self->dev, GUEST_SIZE);
+	guest_load(g, smsw, smsw_end);
+	guest_protected_mode(g, &g->cpu, GUEST_CODE);
+	vcpu_get_sregs(&g->cpu, &sregs);
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&g->cpu));
+	vcpu_get_regs(&g->cpu, &regs);
+	EXPECT_EQ((uint32_t)sregs.cr0, regs.rax);
+	EXPECT_EQ(0xffff0000 | (sregs.cr0 & 0xffff), regs.rcx);
+
+	guest_load(g, smsw_16, smsw_16_end);
+	vcpu_real_mode(&g->cpu, 0);
+	vcpu_get_sregs(&g->cpu, &sregs);
+	sregs.cs.selector = GUEST_CODE >> 4;
+	sregs.cs.base = GUEST_CODE;
+	vcpu_set_sregs(&g->cpu, &sregs);
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&g->cpu));
+	vcpu_get_regs(&g->cpu, &regs);
+	EXPECT_EQ(0xffff0000 | (sregs.cr0 & 0xffff), (uint32_t)regs.rax);
+	EXPECT_EQ((uint32_t)sregs.cr0, regs.rcx);
+}
+
 /* KVM_TRANSLATE walks the guest's tables. */
 TEST_F(modes, translate)
 {

@@ -121,6 +121,8 @@ static uint64_t *xstate_bv(struct kvm_xsave *xsave)
 	return (uint64_t *)((uint8_t *)xsave + 512);
 }
 
+#define MXCSR_DEFAULT 0x1f80
+
 TEST_F(state, fpu)
 {
 	struct guest *g = &self->g;
@@ -148,8 +150,10 @@ TEST_F(state, fpu)
 		memset(set.fpr[i], 0x30 + i, 10);
 	xioctl(g->cpu.fd, KVM_SET_FPU, &set);
 	xioctl(g->cpu.fd, KVM_GET_FPU, &got);
-	got.mxcsr = 0; /* KVM leaves it to KVM_SET_XSAVE */
+	/* MXCSR is KVM_SET_XSAVE's alone: here it is 0, and without effect. */
 	EXPECT_TRUE(SAME(set, got));
+	xioctl(g->cpu.fd, KVM_GET_XSAVE, &xsave);
+	EXPECT_EQ(MXCSR_DEFAULT, xsave.region[6]);
 	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&g->cpu));
 	xioctl(g->cpu.fd, KVM_GET_FPU, &got);
 	EXPECT_TRUE(SAME(set.xmm, got.xmm));
@@ -180,7 +184,12 @@ TEST_F(state, xsave)
 	*xstate_bv(&set) &= ~(1ull << 62);
 	set.region[6] = 0xffff0000;
 	EXPECT_EQ(-EINVAL, kioctl(g->cpu.fd, KVM_SET_XSAVE, &set));
+	/* All of it as after INIT, MXCSR included. */
+	memset(&set, 0, sizeof(set));
+	EXPECT_EQ(0, kioctl(g->cpu.fd, KVM_SET_XSAVE, &set));
 	EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&g->cpu));
+	xioctl(g->cpu.fd, KVM_GET_XSAVE, &got);
+	EXPECT_EQ(MXCSR_DEFAULT, got.region[6]);
 }
 
 TEST_F(state, xcrs)

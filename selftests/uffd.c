@@ -388,6 +388,39 @@ TEST_F(uffd, signal)
 	lazy_stop(&lazy);
 }
 
+static struct guest *waiting;
+static uint8_t *fresh;
+
+/* Other memory for the slot, and the old one gone, while a fault waits for a page of that. */
+static void replace_slot(struct lazy *lazy, uint64_t offset, uint64_t flags)
+{
+	struct uffdio_range range = { .start = (uintptr_t)lazy->mem, .len = lazy->size };
+
+	(void)offset;
+	(void)flags;
+	guest_add_slot(waiting, 1, 0, 0, 0, NULL);
+	guest_add_slot(waiting, 1, 0, FAR_GPA, lazy->size, fresh);
+	if (munmap(lazy->mem, lazy->size))
+		die("munmap: %m");
+	ufd_ioctl(lazy, UFFDIO_WAKE, &range);
+}
+
+/* Breaks if fault_slow() takes EFAULT for an answer, whatever outdated() says. */
+TEST_F(uffd, slot_replaced_meanwhile)
+{
+	struct lazy lazy = { .resolve = replace_slot };
+
+	if (!device_is_xvm(self->dev))
+		SKIP(return, "KVM's update waits for the page");
+	waiting = &self->g;
+	fresh = mem_alloc(PAGES * GUEST_PAGE);
+	START_MISSING(lazy);
+	EXPECT_PAGES(0, PAGES, 4000, true);
+	EXPECT_EQ(1, lazy.faults);
+	EXPECT_EQ(0, wrong_words(fresh, lazy.size, 4000));
+	lazy_stop(&lazy);
+}
+
 /* Mapping ahead waits for the pages as well. */
 TEST_F(uffd, pre_fault)
 {

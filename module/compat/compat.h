@@ -8,6 +8,7 @@
 
 #include <linux/mm.h>
 #include <linux/printk.h>
+#include <linux/workqueue.h>
 #include <asm/cpufeature.h>
 #include <asm/svm.h>
 
@@ -53,6 +54,13 @@ static inline int xvm_follow_pfnmap(struct vm_area_struct *vma, unsigned long hv
 #endif
 	return 0;
 }
+
+/* Under its old name the queue warns of each first use. */
+#ifdef HAVE_SYSTEM_DFL_WQ
+#define XVM_UNBOUND_WQ	system_dfl_wq
+#else
+#define XVM_UNBOUND_WQ	system_unbound_wq
+#endif
 
 /* What an MMU notifier's callbacks for aging return. */
 #ifdef HAVE_MMU_NOTIFIER_YOUNG_BOOL

@@ -3,9 +3,10 @@
  * Fault-around: a fault that mapped a small page maps its neighbours too, as
  * far as the host has them present, so that the guest need not fault on each.
  *
- * Nobody has asked for those pages yet, so nothing may follow from mapping
+ * Nobody has asked for those pages yet, so little may follow from mapping
  * them: no page is brought in or becomes dirty, no leaf says that it was used or
  * can be written where a log would not see it, and what is mapped stays as it is.
+ * The host notes one reference of each, as it does for its own fault-around.
  */
 #include <linux/log2.h>
 #include <linux/mm.h>

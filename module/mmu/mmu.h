@@ -5,8 +5,8 @@
  * their update protocol.
  *
  * Synchronisation.  Faults take mmu.lock for reading and install leaves with
- * cmpxchg, in parallel.  Whoever removes or restricts mappings takes it for
- * writing.  A fault looks up slot and pfn without the lock; to know that its
+ * cmpxchg, in parallel; so does who takes W, A or D from leaves or splits them.
+ * Whoever removes mappings takes it for writing.  A fault looks up slot and pfn without the lock; to know that its
  * answer still holds it samples invalidate_seq before, and asks
  * xvm_mmu_retry() under the lock: an invalidation (host notifier or memslot
  * freeze) that has begun or ended since in its range makes it start over.
@@ -99,7 +99,6 @@ struct xvm_mmu {
 /* Access bits of a fault. */
 #define XVM_FAULT_WRITE		BIT(0)
 #define XVM_FAULT_EXEC		BIT(1)
-#define XVM_FAULT_USER		BIT(2)
 
 enum xvm_fault_result {
 	XVM_FAULT_FIXED,	/* mapped (or it was already): enter again */

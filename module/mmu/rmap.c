@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * One reverse map: a word that grows into a chain of descriptors.
+ * A reverse map, a word that grows into a chain of descriptors; and those of a VM,
+ * by size of leaf, in chunks that are there once something in them is mapped.
  */
 #include <linux/bug.h>
 #include <linux/errno.h>

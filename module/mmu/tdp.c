@@ -9,6 +9,7 @@
 #include <linux/moduleparam.h>
 #include <linux/sched.h>
 
+#include "../compat/compat.h"
 #include "../observe/trace.h"
 #include "../xvm.h"
 
@@ -181,7 +182,7 @@ void xvm_mmu_zap_flush(struct xvm *xvm)
 	queue->nr_freeable += queue->nr_detached;
 	queue->nr_detached = 0;
 	spin_unlock(&queue->lock);
-	queue_work(system_unbound_wq, &queue->work);
+	queue_work(XVM_UNBOUND_WQ, &queue->work);
 }
 
 void xvm_mmu_zap_throttle(struct xvm *xvm)

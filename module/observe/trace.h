@@ -52,8 +52,7 @@ TRACE_EVENT(xvm_fault,
 	    TP_printk("vcpu %u gpa 0x%llx %s: %s", __entry->vcpu, __entry->gpa,
 		      __print_flags(__entry->access, "|",
 				    { XVM_FAULT_WRITE, "write" },
-				    { XVM_FAULT_EXEC, "exec" },
-				    { XVM_FAULT_USER, "user" }),
+				    { XVM_FAULT_EXEC, "exec" }),
 		      __print_symbolic(__entry->result,
 				       { XVM_FAULT_FIXED, "fixed" },
 				       { XVM_FAULT_RETRY, "retry" },
@@ -61,10 +60,9 @@ TRACE_EVENT(xvm_fault,
 				       { XVM_FAULT_SLOW, "slow" },
 				       { -EFAULT, "EFAULT" },
 				       { -EINTR, "EINTR" },
-				       { -ENOMEM, "ENOMEM" },
-				       { -EHWPOISON, "EHWPOISON" })));
+				       { -ENOMEM, "ENOMEM" })));
 
-/* A leaf that a fault made, or gave more rights: its entry as it was asked for. */
+/* A leaf that a fault made, gave more rights or found there: its entry as it was asked for. */
 TRACE_EVENT(xvm_map,
 	    TP_PROTO(const struct xvm_vcpu *vcpu, u64 gfn, unsigned int level, u64 pte),
 	    TP_ARGS(vcpu, gfn, level, pte),

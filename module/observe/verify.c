@@ -9,6 +9,7 @@
 #include <linux/uaccess.h>
 #include <linux/workqueue.h>
 
+#include "../compat/compat.h"
 #include "../xvm.h"
 #include "verify.h"
 
@@ -89,7 +90,7 @@ int xvm_verify_outside(struct xvm *xvm, struct xvm_verify *result)
 	struct outside outside = { .verify = { .xvm = xvm, .asker = current } };
 
 	INIT_WORK_ONSTACK(&outside.work, verify_worker);
-	queue_work(system_unbound_wq, &outside.work);
+	queue_work(XVM_UNBOUND_WQ, &outside.work);
 	flush_work(&outside.work);
 	destroy_work_on_stack(&outside.work);
 	*result = outside.verify.result;

@@ -11,11 +11,12 @@ struct xvm;
 /*
  * XVM_VERIFY.  For a thread of the VM's own process: what a leaf should map is
  * asked from current->mm.  Holds off memslot updates; vCPUs and the host go on.
- * 0, -EINTR, -EFAULT, or -EAGAIN: so much changes that counts can't be compared.
+ * 0, -EINTR, -EFAULT, -ENOMEM, or -EAGAIN: so much changes that counts can't be
+ * compared.
  */
 int xvm_verify(struct xvm *xvm, struct xvm_verify __user *arg);
 
-/* The same for anyone, from a worker that uses the VM's memory as its own.  0, -EINTR, -EAGAIN. */
+/* The same for anyone, from a worker that uses the VM's memory as its own. */
 int xvm_verify_outside(struct xvm *xvm, struct xvm_verify *result);
 
 /* A verification under way. */
@@ -45,7 +46,7 @@ struct verify_leaf {
 
 /* What holds for leaves of all tables; mmu.lock held.  last: the slot of the leaf before. */
 void verify_leaf(struct verify *verify, struct memslot **last, const struct verify_leaf *leaf);
-/* verify_shadow.c; memslots.lock held; 0, -EINTR */
+/* verify_shadow.c; memslots.lock held; 0, -EINTR, -ENOMEM */
 int verify_shadow(struct verify *verify);
 
 #endif

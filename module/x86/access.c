@@ -23,8 +23,54 @@ static int gpa_to_hva(struct xvm_vcpu *vcpu, u64 gpa, bool write, unsigned long 
 	return 0;
 }
 
+/* A fault in the host's tables is one that may not sleep, or else an error. */
+static void section_begin(struct xvm_vcpu *vcpu)
+{
+	if (vcpu->arch.in_section)
+		pagefault_disable();
+}
+
+static void section_end(struct xvm_vcpu *vcpu)
+{
+	if (vcpu->arch.in_section)
+		pagefault_enable();
+}
+
+static int load_words(void *buf, unsigned long hva, unsigned int len)
+{
+	u64 word;
+	u32 half;
+
+	if (!user_read_access_begin((void __user *)hva, len))
+		return -EFAULT;
+	for (; len >= sizeof(word); len -= sizeof(word)) {
+		unsafe_get_user(word, (u64 __user *)hva, fault);
+		*(u64 *)buf = word;
+		hva += sizeof(word);
+		buf += sizeof(word);
+	}
+	if (len) {
+		unsafe_get_user(half, (u32 __user *)hva, fault);
+		*(u32 *)buf = half;
+	}
+	user_read_access_end();
+	return 0;
+fault:
+	user_read_access_end();
+	return -EFAULT;
+}
+
+/* Entries of a guest's tables by one load each: another vCPU may be storing them. */
 static int copy_in(struct xvm_vcpu *vcpu, void *buf, unsigned long hva, unsigned int len)
 {
+	int err;
+
+	if ((len % 8 == 0 && IS_ALIGNED(hva, 8)) || (len == 4 && IS_ALIGNED(hva, 4))) {
+		section_begin(vcpu);
+		err = load_words(buf, hva, len);
+		section_end(vcpu);
+		return err;
+	}
 	if (!vcpu->arch.in_section)
 		return copy_from_user(buf, (void __user *)hva, len) ? -EFAULT : 0;
 	return copy_from_user_nofault(buf, (void __user *)hva, len);
@@ -60,6 +106,16 @@ void xvm_access_end(struct xvm_vcpu *vcpu, bool began)
 static unsigned int in_page(u64 gpa, unsigned int len)
 {
 	return min_t(unsigned int, len, PAGE_SIZE - offset_in_page(gpa));
+}
+
+bool xvm_gpa_is_memory(struct xvm_vcpu *vcpu, u64 gpa, bool write)
+{
+	bool began = xvm_access_begin(vcpu);
+	unsigned long hva;
+	int err = gpa_to_hva(vcpu, gpa, write, &hva);
+
+	xvm_access_end(vcpu, began);
+	return !err;
 }
 
 int xvm_read_gpa(struct xvm_vcpu *vcpu, u64 gpa, void *buf, unsigned int len)
@@ -153,11 +209,9 @@ int xvm_cmpxchg_gpa(struct xvm_vcpu *vcpu, u64 gpa, u64 old, u64 new, unsigned i
 
 	err = gpa_to_hva(vcpu, gpa, true, &hva);
 	if (!err) {
-		if (vcpu->arch.in_section)
-			pagefault_disable();
+		section_begin(vcpu);
 		err = cmpxchg_user(hva, old, new, size);
-		if (vcpu->arch.in_section)
-			pagefault_enable();
+		section_end(vcpu);
 		if (!err)
 			xvm_dirty_mark(vcpu, gpa >> PAGE_SHIFT);
 	}
@@ -170,17 +224,27 @@ static int gpt_read(void *ctx, u64 gpa, void *buf, unsigned int len)
 	return xvm_read_gpa(ctx, gpa, buf, len);
 }
 
-int xvm_gpt_cmpxchg(void *ctx, u64 gpa, u64 old, u64 new, unsigned int size)
+static int gpt_cmpxchg(void *ctx, u64 gpa, u64 old, u64 new, unsigned int size)
 {
+	struct memslot *slot;
+	int err = 0;
+	bool began;
+
 	/* A walk may be made to start over and over: it can't push more than is kept free. */
 	if (xvm_dirty_ring_room(ctx) <= XVM_DIRTY_RING_RESERVED / 4)
 		return -EAGAIN;
-	return xvm_cmpxchg_gpa(ctx, gpa, old, new, size);
+	began = xvm_access_begin(ctx);
+	slot = xvm_vcpu_slot(ctx, gpa >> PAGE_SHIFT);
+	/* Accessed and dirty bits of tables in read-only memory stay as they are. */
+	if (!slot || !(slot->flags & KVM_MEM_READONLY))
+		err = xvm_cmpxchg_gpa(ctx, gpa, old, new, size);
+	xvm_access_end(ctx, began);
+	return err;
 }
 
-static const struct xvm_gpt_ops gpt_ops = {
+const struct xvm_gpt_ops xvm_gpt_vcpu_ops = {
 	.read_gpa = gpt_read,
-	.cmpxchg_gpa = xvm_gpt_cmpxchg,
+	.cmpxchg_gpa = gpt_cmpxchg,
 };
 
 void xvm_gpt_vcpu_role(struct xvm_vcpu *vcpu, struct xvm_gpt_role *role)
@@ -201,7 +265,7 @@ int xvm_translate(struct xvm_vcpu *vcpu, u64 gva, u32 access, struct xvm_gpt_res
 	struct xvm_gpt_role role;
 
 	xvm_gpt_vcpu_role(vcpu, &role);
-	return xvm_gpt_walk(&gpt_ops, vcpu, &role, gva, access, res);
+	return xvm_gpt_walk(&xvm_gpt_vcpu_ops, vcpu, &role, gva, access, res);
 }
 
 u64 xvm_linear_rip(struct xvm_vcpu *vcpu)

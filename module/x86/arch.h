@@ -57,6 +57,7 @@ struct xvm_events {
 	struct xvm_exception exception;
 	struct {
 		bool injected;
+		bool waited;	/* behind another event: now it needs IF like a new one */
 		bool soft;
 		u8 vector;
 	} interrupt;
@@ -160,7 +161,7 @@ struct xvm_vcpu_arch {
 	u64 mtrr_def_type;
 	u64 mtrr_fixed[11];
 	u64 mtrr_var[16];
-	u64 mcg_cap, mcg_status, mcg_ctl;
+	u64 mcg_status;
 	u64 hwcr;
 	u64 ucode_rev;
 	u64 arch_capabilities;

@@ -60,20 +60,11 @@ static int translate(struct xvm_emul *e, u64 linear, u32 access, u64 *gpa)
 		return EMUL_OK;
 	}
 	ret = xvm_translate(emul_vcpu(e), linear, access | XVM_GPT_SET_AD, &res);
-	if (ret == XVM_GPT_FAULT)
-		return raise_page_fault(e, linear, res.error_code);
 	if (ret == -EAGAIN)
 		return EMUL_RETRY;
-	/* Tables outside memory, or whose memory can't be had. */
-	if (ret) {
-		u32 error = 0;
-
-		if (access & XVM_GPT_WRITE)
-			error |= XVM_PF_WRITE;
-		if ((access & XVM_GPT_USER) && !(access & XVM_GPT_IMPLICIT))
-			error |= XVM_PF_USER;
-		return raise_page_fault(e, linear, error);
-	}
+	/* A fault; or tables outside memory, or whose memory can't be had. */
+	if (ret)
+		return raise_page_fault(e, linear, res.error_code);
 	*last = (struct translation) {
 		.page = linear & PAGE_MASK,
 		.gpa = res.gpa & PAGE_MASK,
@@ -124,6 +115,14 @@ static int emul_probe_write(struct xvm_emul *e, u64 linear, unsigned int len)
 		len -= n;
 	}
 	return ret;
+}
+
+static bool emul_is_memory(struct xvm_emul *e, u64 linear, bool write)
+{
+	u64 gpa;
+
+	return translate(e, linear, write ? XVM_GPT_WRITE : 0, &gpa) == EMUL_OK &&
+	       xvm_gpa_is_memory(emul_vcpu(e), gpa, write);
 }
 
 /* Perhaps it is one of the guest's page tables. */
@@ -232,6 +231,7 @@ static const struct xvm_emul_ops emul_ops = {
 	.write = emul_write,
 	.locked_write = emul_cmpxchg,
 	.fetch = emul_fetch,
+	.is_memory = emul_is_memory,
 	.probe_write = emul_probe_write,
 	.pio = emul_pio,
 	.invlpg = emul_invlpg,

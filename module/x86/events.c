@@ -81,6 +81,7 @@ int xvm_queue_interrupt(struct xvm_vcpu *vcpu, u32 vector)
 	if (vcpu->arch.lapic)
 		return -ENXIO;
 	ev->interrupt.injected = true;
+	ev->interrupt.waited = false;
 	ev->interrupt.soft = false;
 	ev->interrupt.vector = vector;
 	return 0;
@@ -92,11 +93,24 @@ int xvm_queue_nmi(struct xvm_vcpu *vcpu)
 	return 0;
 }
 
+void xvm_settle_payload(struct xvm_vcpu *vcpu)
+{
+	struct xvm_exception *ex = &vcpu->arch.events.exception;
+
+	if (vcpu->xvm->arch.exception_payload || !ex->pending || !ex->has_payload)
+		return;
+	if (ex->vector == VEC_PF) {
+		vcpu->arch.cr2 = ex->payload;
+		ex->has_payload = false;
+	}
+}
+
 void xvm_get_vcpu_events(struct xvm_vcpu *vcpu, struct kvm_vcpu_events *out)
 {
 	const struct xvm_events *ev = &vcpu->arch.events;
 	const struct xvm_exception *ex = &ev->exception;
 
+	xvm_settle_payload(vcpu);
 	memset(out, 0, sizeof(*out));
 	/* Without payloads user space knows one state alone: to be delivered. */
 	out->exception.injected = ex->injected ||
@@ -166,6 +180,7 @@ int xvm_set_vcpu_events(struct xvm_vcpu *vcpu, const struct kvm_vcpu_events *in)
 		.payload = in->exception_payload,
 	};
 	ev->interrupt.injected = in->interrupt.injected;
+	ev->interrupt.waited = false;
 	ev->interrupt.vector = in->interrupt.nr;
 	ev->interrupt.soft = in->interrupt.soft;
 	if (in->flags & KVM_VCPUEVENT_VALID_SHADOW)

@@ -230,7 +230,7 @@ void xvm_get_fpu(struct xvm_vcpu *vcpu, struct kvm_fpu *fpu)
 	fpu->last_ip = fx->rip;
 	fpu->last_dp = fx->rdp;
 	memcpy(fpu->xmm, fx->xmm, sizeof(fpu->xmm));
-	fpu->mxcsr = fx->mxcsr;
+	/* MXCSR is left to KVM_GET_XSAVE and its counterpart, as by KVM. */
 }
 
 int xvm_set_fpu(struct xvm_vcpu *vcpu, const struct kvm_fpu *fpu)
@@ -247,8 +247,6 @@ int xvm_set_fpu(struct xvm_vcpu *vcpu, const struct kvm_fpu *fpu)
 	fx->rip = fpu->last_ip;
 	fx->rdp = fpu->last_dp;
 	memcpy(fx->xmm, fpu->xmm, sizeof(fpu->xmm));
-	/* A reserved bit would make XRSTOR fault. */
-	fx->mxcsr = fpu->mxcsr & mxcsr_mask;
 	return 0;
 }
 
@@ -290,6 +288,9 @@ int xvm_set_xsave(struct xvm_vcpu *vcpu, const void *buf, u32 size)
 
 	memcpy(vcpu->arch.fpu, buf, min(size, xsave_size));
 	vcpu->arch.fpu[XSTATE_BV] &= xsave_mask;
+	/* XRSTOR takes it from here even if what it belongs to is said to be as after INIT. */
+	if (!(bv & (XFEATURE_MASK_SSE | XFEATURE_MASK_YMM)))
+		legacy(vcpu)->mxcsr = MXCSR_DEFAULT;
 	if (pkru_offset && pkru_offset + 4 <= size)
 		vcpu->arch.pkru = bv & XFEATURE_MASK_PKRU ? *(const u32 *)(buf + pkru_offset) : 0;
 	return 0;

@@ -263,11 +263,13 @@ int xvm_gpt_walk(const struct xvm_gpt_ops *ops, void *ctx, const struct xvm_gpt_
 
 	for (walks = 0; walks < MAX_WALKS; walks++) {
 		ret = walk_once(ops, ctx, role, gva, access, res);
-		if (ret || !(access & XVM_GPT_SET_AD))
-			return ret;
-		ret = set_accessed_dirty(ops, ctx, role, access, res);
+		if (!ret && access & XVM_GPT_SET_AD)
+			ret = set_accessed_dirty(ops, ctx, role, access, res);
 		if (ret != -EAGAIN)
-			return ret;
+			break;
 	}
+	/* For who takes a table that can't be read for one without entries. */
+	if (ret < 0)
+		page_fault(role, res, access, 0);
 	return ret;
 }

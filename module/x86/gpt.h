@@ -60,7 +60,7 @@ struct xvm_gpt_result {
 	bool writable;
 	bool executable;
 	u8 pkey;
-	u32 error_code; /* with XVM_GPT_FAULT */
+	u32 error_code; /* with XVM_GPT_FAULT; with an errno that of an entry not present */
 	/* The entries read and where they lie, by level - 1, from the top down to ->level. */
 	u64 entry[XVM_GPT_MAX_LEVEL];
 	u64 entry_gpa[XVM_GPT_MAX_LEVEL];

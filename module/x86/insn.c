@@ -19,7 +19,7 @@ struct insn {
 	unsigned int got;	/* bytes read */
 	unsigned int len;	/* bytes taken */
 	u8 rex;
-	bool lock;
+	bool op_override;	/* prefix 66 */
 	u8 opcode;		/* the second byte, where the first is 0F */
 	bool two_byte;
 };
@@ -58,7 +58,7 @@ static int read_opcode(struct xvm_vcpu *vcpu, struct insn *insn)
 		if (!take(insn, &byte))
 			return -EFAULT;
 		if (is_prefix(byte)) {
-			insn->lock |= byte == 0xf0;
+			insn->op_override |= byte == 0x66;
 			insn->rex = 0;
 		} else if (long_mode && (byte & 0xf0) == 0x40) {
 			insn->rex = byte;
@@ -200,6 +200,13 @@ static int do_cr(struct xvm_vcpu *vcpu, unsigned int nr, u64 *reg, bool write)
 		}
 		bad = xvm_guest_set_cr4(vcpu, *reg);
 		break;
+	/* As CR2, to be read. */
+	case 8:
+		if (!write) {
+			*reg = xvm_get_cr8(vcpu);
+			return 0;
+		}
+		fallthrough;
 	default:
 		xvm_queue_ud(vcpu);
 		return 1;
@@ -250,11 +257,39 @@ static int msw_in_memory(struct xvm_vcpu *vcpu, const struct insn *insn)
 	return 1;
 }
 
-/* LMSW sets PE, MP, EM, TS and can't clear PE.  Operands in memory are not supported. */
-static int lmsw(struct xvm_vcpu *vcpu, struct insn *insn)
+/* How many bytes of CR0 SMSW stores in a register; four clear the upper half. */
+static unsigned int smsw_size(struct xvm_vcpu *vcpu, const struct insn *insn)
+{
+	struct kvm_segment cs;
+
+	if (insn->rex & 8)
+		return 8;
+	xvm_vendor->get_segment(vcpu, &cs, XVM_SEG_CS);
+	return (cs.db || xvm_is_64bit_code(vcpu)) != insn->op_override ? 4 : 2;
+}
+
+static void smsw(struct xvm_vcpu *vcpu, const struct insn *insn, u64 *reg)
+{
+	u64 cr0 = xvm_vendor->get_cr0(vcpu);
+
+	switch (smsw_size(vcpu, insn)) {
+	case 8:
+		*reg = cr0;
+		break;
+	case 4:
+		*reg = (u32)cr0;
+		break;
+	default:
+		*reg = (*reg & ~0xffffULL) | (cr0 & 0xffff);
+	}
+	step_over(vcpu, insn);
+}
+
+/* SMSW; LMSW sets PE, MP, EM, TS and can't clear PE.  Operands in memory are not supported. */
+static int machine_status_word(struct xvm_vcpu *vcpu, struct insn *insn)
 {
 	const u64 mask = X86_CR0_MP | X86_CR0_EM | X86_CR0_TS;
-	u64 cr0 = xvm_vendor->get_cr0(vcpu), val;
+	u64 cr0 = xvm_vendor->get_cr0(vcpu), *reg;
 	u8 modrm;
 
 	if (!take(insn, &modrm))
@@ -265,15 +300,12 @@ static int lmsw(struct xvm_vcpu *vcpu, struct insn *insn)
 	}
 	if ((modrm >> 6) != 3)
 		return msw_in_memory(vcpu, insn);
-	val = vcpu->arch.regs[(modrm & 7) | (insn->rex & 1 ? 8 : 0)];
-	if (((modrm >> 3) & 7) == 4) {		/* SMSW */
-		u64 *reg = &vcpu->arch.regs[(modrm & 7) | (insn->rex & 1 ? 8 : 0)];
-
-		*reg = insn->rex & 8 ? cr0 : (*reg & ~0xffffULL) | (cr0 & 0xffff);
-		step_over(vcpu, insn);
+	reg = &vcpu->arch.regs[(modrm & 7) | (insn->rex & 1 ? 8 : 0)];
+	if (((modrm >> 3) & 7) == 4) {
+		smsw(vcpu, insn, reg);
 		return 1;
 	}
-	if (xvm_guest_set_cr0(vcpu, (cr0 & ~mask) | (val & (mask | X86_CR0_PE))))
+	if (xvm_guest_set_cr0(vcpu, (cr0 & ~mask) | (*reg & (mask | X86_CR0_PE))))
 		xvm_queue_gp(vcpu);
 	else
 		step_over(vcpu, insn);
@@ -293,7 +325,7 @@ int xvm_emulate_crdr(struct xvm_vcpu *vcpu)
 	}
 	switch (insn.opcode) {
 	case 0x01:
-		return lmsw(vcpu, &insn);
+		return machine_status_word(vcpu, &insn);
 	case 0x06:
 		return clts(vcpu, &insn);
 	case 0x20 ... 0x23:

@@ -13,7 +13,7 @@ struct xvm_vcpu;
 int xvm_skip_insn(struct xvm_vcpu *vcpu);
 /* What follows when that failed outside a section.  As xvm_emulate(). */
 int xvm_skip_failed(struct xvm_vcpu *vcpu);
-/* MOV to and from CR0, CR4, DRn; LMSW, SMSW, CLTS.  As xvm_emulate(). */
+/* MOV to and from control and debug registers; LMSW, SMSW, CLTS.  As xvm_emulate(). */
 int xvm_emulate_crdr(struct xvm_vcpu *vcpu);
 /*
  * INVPCID of @type with its descriptor at @linear.  If it isn't allowed, or not to be read, the

@@ -229,8 +229,6 @@ static int run_once(struct xvm_vcpu *vcpu)
 	switch (run_section(vcpu)) {
 	case XVM_EXIT_RESUME:
 		return 1;
-	case XVM_EXIT_USER:
-		return 0;
 	case XVM_EXIT_LEAVE:
 		break;
 	}

@@ -10,7 +10,6 @@
 
 #include "x86.h"
 
-#define VEC_PF		14
 #define RESET_VECTOR	0xfff0
 
 /* The newer structure begins as the older one does. */
@@ -28,22 +27,9 @@ int xvm_read_pdptes(struct xvm_vcpu *vcpu, u64 pdpte[4])
 	return xvm_read_gpa(vcpu, cr3 & GENMASK_ULL(31, 5), pdpte, 4 * sizeof(*pdpte));
 }
 
-/* Who doesn't know of payloads expects CR2 to be there as soon as the fault is. */
-static void settle_payload(struct xvm_vcpu *vcpu)
-{
-	struct xvm_exception *ex = &vcpu->arch.events.exception;
-
-	if (vcpu->xvm->arch.exception_payload || !ex->pending || !ex->has_payload)
-		return;
-	if (ex->vector == VEC_PF) {
-		vcpu->arch.cr2 = ex->payload;
-		ex->has_payload = false;
-	}
-}
-
 static void get_common(struct xvm_vcpu *vcpu, struct kvm_sregs *s)
 {
-	settle_payload(vcpu);
+	xvm_settle_payload(vcpu);
 	xvm_vendor->get_segment(vcpu, &s->cs, XVM_SEG_CS);
 	xvm_vendor->get_segment(vcpu, &s->ds, XVM_SEG_DS);
 	xvm_vendor->get_segment(vcpu, &s->es, XVM_SEG_ES);

@@ -21,7 +21,6 @@ struct kvm_dtable;
 enum xvm_exit_result {
 	XVM_EXIT_RESUME,		/* enter again */
 	XVM_EXIT_LEAVE,			/* leave the section and call handle_exit_slow */
-	XVM_EXIT_USER,			/* kvm_run is filled in: back to user space */
 };
 
 struct xvm_vendor_ops {

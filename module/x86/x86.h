@@ -131,6 +131,8 @@ void xvm_fpu_write_xmm(struct xvm_vcpu *vcpu, unsigned int reg, const void *buf)
 void xvm_queue_exception(struct xvm_vcpu *vcpu, u8 vector, bool has_error, u32 error);
 void xvm_queue_page_fault(struct xvm_vcpu *vcpu, u64 addr, u32 error);
 void xvm_get_vcpu_events(struct xvm_vcpu *vcpu, struct kvm_vcpu_events *ev);
+/* Who doesn't know of payloads expects CR2 to be there as soon as the fault is. */
+void xvm_settle_payload(struct xvm_vcpu *vcpu);
 int xvm_set_vcpu_events(struct xvm_vcpu *vcpu, const struct kvm_vcpu_events *ev);
 int xvm_queue_interrupt(struct xvm_vcpu *vcpu, u32 vector);	/* KVM_INTERRUPT */
 int xvm_queue_nmi(struct xvm_vcpu *vcpu);
@@ -149,6 +151,7 @@ static inline void xvm_queue_ud(struct xvm_vcpu *vcpu)
  * access.c: guest memory as the guest addresses it.  In a section (arch.in_section)
  * these don't sleep, and fail where they would have to.
  */
+struct xvm_gpt_ops;
 struct xvm_gpt_result;
 struct xvm_gpt_role;
 bool xvm_access_begin(struct xvm_vcpu *vcpu);
@@ -158,8 +161,9 @@ int xvm_read_gpa(struct xvm_vcpu *vcpu, u64 gpa, void *buf, unsigned int len);
 int xvm_write_gpa(struct xvm_vcpu *vcpu, u64 gpa, const void *buf, unsigned int len);
 /* 0; -EAGAIN: memory doesn't hold old; -EFAULT.  size: 1, 2, 4, 8, aligned to it */
 int xvm_cmpxchg_gpa(struct xvm_vcpu *vcpu, u64 gpa, u64 old, u64 new, unsigned int size);
-/* The same for a walk of the guest's tables (ctx: its vCPU); -EAGAIN also for a full ring. */
-int xvm_gpt_cmpxchg(void *ctx, u64 gpa, u64 old, u64 new, unsigned int size);
+bool xvm_gpa_is_memory(struct xvm_vcpu *vcpu, u64 gpa, bool write);
+/* For a walk of the guest's tables (ctx: its vCPU); -EAGAIN also for a full ring. */
+extern const struct xvm_gpt_ops xvm_gpt_vcpu_ops;
 /* How the guest pages now. */
 void xvm_gpt_vcpu_role(struct xvm_vcpu *vcpu, struct xvm_gpt_role *role);
 int xvm_translate(struct xvm_vcpu *vcpu, u64 gva, u32 access, struct xvm_gpt_result *res);

@@ -53,27 +53,6 @@ static u32 fault_access(struct xvm_vcpu *vcpu, u32 error)
 	return access;
 }
 
-static int walk_read(void *ctx, u64 gpa, void *buf, unsigned int len)
-{
-	return xvm_read_gpa(ctx, gpa, buf, len);
-}
-
-/* Accessed and dirty bits of tables in read-only memory stay as they are. */
-static int walk_cmpxchg(void *ctx, u64 gpa, u64 old, u64 new, unsigned int size)
-{
-	struct xvm_vcpu *vcpu = ctx;
-	struct memslot *slot = xvm_vcpu_slot(vcpu, gpa >> PAGE_SHIFT);
-
-	if (slot && slot->flags & KVM_MEM_READONLY)
-		return 0;
-	return xvm_gpt_cmpxchg(vcpu, gpa, old, new, size);
-}
-
-static const struct xvm_gpt_ops walk_ops = {
-	.read_gpa = walk_read,
-	.cmpxchg_gpa = walk_cmpxchg,
-};
-
 static int guest_fault(struct xvm_vcpu *vcpu, const struct shadow_fault *fault)
 {
 	xvm_queue_page_fault(vcpu, fault->gva, fault->walk.error_code);
@@ -89,13 +68,6 @@ static int walk_failed(struct xvm_vcpu *vcpu, struct shadow_fault *fault, int er
 	fault->walk.gpa = gpa;
 	if (err != -EFAULT || xvm_vcpu_slot(vcpu, gpa >> PAGE_SHIFT))
 		return err;
-	fault->walk.error_code = 0;
-	if (fault->access & XVM_GPT_WRITE)
-		fault->walk.error_code |= XVM_PF_WRITE;
-	if (fault->access & XVM_GPT_USER)
-		fault->walk.error_code |= XVM_PF_USER;
-	if (fault->access & XVM_GPT_FETCH && (fault->gpt.nx || fault->gpt.smep))
-		fault->walk.error_code |= XVM_PF_FETCH;
 	return guest_fault(vcpu, fault);
 }
 
@@ -180,7 +152,8 @@ static int look_up(struct xvm_vcpu *vcpu, struct shadow_fault *fault)
 	smp_rmb();
 
 	memslots_read_lock(&xvm->memslots, &vcpu->slots_reader);
-	ret = xvm_gpt_walk(&walk_ops, vcpu, &fault->gpt, fault->gva, fault->access, &fault->walk);
+	ret = xvm_gpt_walk(&xvm_gpt_vcpu_ops, vcpu, &fault->gpt, fault->gva, fault->access,
+			   &fault->walk);
 	if (ret == XVM_GPT_FAULT) {
 		ret = guest_fault(vcpu, fault);
 		goto guest;

@@ -15,8 +15,9 @@
  * shadow pages are out of step ("unsync"), as a TLB would be: until what makes a
  * CPU forget old translations.
  *
- * All of it is under mmu.lock for writing, but for what readers (aging, the
- * checker, statistics) only look at.
+ * All of it is under mmu.lock for writing, but for what readers only look at
+ * (the checker, statistics) or take from leaves: A when the host ages its pages,
+ * W for a dirty log.
  */
 #ifndef XVM_MMU_SHADOW_H
 #define XVM_MMU_SHADOW_H

@@ -115,6 +115,8 @@ struct xvm_emul_ops {
 			    unsigned int len);
 	/* Returns how many bytes it got, at least 1, or one of the codes negated. */
 	int (*fetch)(struct xvm_emul *e, u64 linear, void *buf, unsigned int len);
+	/* Whether a burst may go to or come from that page; else it is made of single elements. */
+	bool (*is_memory)(struct xvm_emul *e, u64 linear, bool write);
 	/* Raises the fault that a write would, without writing: reading a port cannot be undone. */
 	int (*probe_write)(struct xvm_emul *e, u64 linear, unsigned int len);
 	/* @count: elements wanted; where some were done, set to how many, at least one. */

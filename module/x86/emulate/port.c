@@ -91,9 +91,10 @@ static unsigned int burst_count(struct xvm_emul *e, unsigned int seg, u64 ea, un
 		count = left;
 	if (count > (space - (size - 1)) / size + 1)
 		count = (space - (size - 1)) / size + 1;
-	if (count <= 1)
+	if (count <= 1 || emul_linearize(e, seg, ea, count * size, write, linear) ||
+	    !e->ops->is_memory(e, *linear, write))
 		return 1;
-	return emul_linearize(e, seg, ea, count * size, write, linear) ? 1 : count;
+	return count;
 }
 
 static int exec_string(struct xvm_emul *e, bool in, unsigned int size)

@@ -218,6 +218,9 @@ void xvm_svm_enter(struct xvm_vcpu *vcpu, bool flush_tlb)
 			xvm_wrmsr(MSR_AMD64_TSC_RATIO, SVM_TSC_RATIO_DEFAULT);
 	}
 	if (breakpoints) {
+		/* Until VMRUN the host's are not to watch the guest's addresses. */
+		if (dr7)
+			set_debugreg(0, 7);
 		save_breakpoints(host_db);
 		load_breakpoints((unsigned long *)vcpu->arch.db);
 	}

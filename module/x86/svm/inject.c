@@ -8,7 +8,11 @@
 #define VEC_DB	1
 #define VEC_BP	3
 #define VEC_OF	4
+#define VEC_DF	8
 #define VEC_PF	14
+#define VEC_MC	18
+
+#define DR7_GD	BIT(13)
 
 static void inject(struct vmcb *vmcb, u8 vector, u32 type, bool has_error, u32 error)
 {
@@ -29,11 +33,25 @@ static void apply_payload(struct xvm_vcpu *vcpu, struct xvm_exception *ex)
 	ex->has_payload = false;
 }
 
+/* Those that restart their instruction: the flags that they push have RF (APM vol. 2, 8.2). */
+static bool is_fault(u8 vector)
+{
+	return vector != VEC_DB && vector != VEC_BP && vector != VEC_OF && vector != VEC_DF &&
+	       vector != VEC_MC;
+}
+
 static void inject_exception(struct xvm_vcpu *vcpu, struct xvm_exception *ex)
 {
+	struct vmcb_save_area *save = &to_vmcb(vcpu)->save;
+
 	apply_payload(vcpu, ex);
-	to_vmcb(vcpu)->save.cr2 = vcpu->arch.cr2;
-	to_vmcb(vcpu)->save.dr6 = vcpu->arch.dr6;
+	save->cr2 = vcpu->arch.cr2;
+	save->dr6 = vcpu->arch.dr6;
+	if (ex->pending && is_fault(ex->vector))
+		save->rflags |= X86_EFLAGS_RF;
+	/* So that the handler may use the debug registers (13.1.1.4). */
+	if (ex->pending && ex->vector == VEC_DB)
+		save->dr7 &= ~(u64)DR7_GD;
 	inject(to_vmcb(vcpu), ex->vector, SVM_EVTINJ_TYPE_EXEPT, ex->has_error, ex->error);
 	ex->pending = false;
 	ex->injected = true;
@@ -42,6 +60,11 @@ static void inject_exception(struct xvm_vcpu *vcpu, struct xvm_exception *ex)
 static bool can_take_nmi(struct xvm_vcpu *vcpu)
 {
 	return !vcpu->arch.events.nmi.masked && !xvm_svm_get_interrupt_shadow(vcpu);
+}
+
+static bool can_take_interrupt(struct xvm_vcpu *vcpu)
+{
+	return (vcpu->arch.rflags & X86_EFLAGS_IF) && !xvm_svm_get_interrupt_shadow(vcpu);
 }
 
 static void inject_nmi(struct xvm_vcpu *vcpu)
@@ -92,7 +115,7 @@ void xvm_svm_inject(struct xvm_vcpu *vcpu)
 		inject_exception(vcpu, &ev->exception);
 	else if (ev->nmi.injected)
 		inject_nmi(vcpu);
-	else if (ev->interrupt.injected)
+	else if (ev->interrupt.injected && (!ev->interrupt.waited || can_take_interrupt(vcpu)))
 		inject_interrupt(vcpu);
 	else if (ev->nmi.pending && can_take_nmi(vcpu))
 		inject_nmi(vcpu);
@@ -103,7 +126,11 @@ void xvm_svm_inject(struct xvm_vcpu *vcpu)
 	if (ev->nmi.masked && !to_svm(vcpu)->nmi_iret)
 		svm_intercept(vmcb, INTERCEPT_IRET);
 
-	window = !vcpu->arch.lapic && READ_ONCE(vcpu->run->request_interrupt_window);
+	/* The handler of what came first decides when. */
+	if (ev->interrupt.injected && !to_svm(vcpu)->gave_irq)
+		ev->interrupt.waited = true;
+	window = ev->interrupt.waited ||
+		 (!vcpu->arch.lapic && READ_ONCE(vcpu->run->request_interrupt_window));
 	interrupt_window(vmcb, window);
 }
 
@@ -116,9 +143,11 @@ void xvm_svm_collect_events(struct xvm_vcpu *vcpu)
 
 	/* What was handed to the CPU has been delivered, unless it says otherwise below. */
 	ev->exception.injected = false;
-	/* What had to wait behind another event is still to come. */
-	if (to_svm(vcpu)->gave_irq)
+	/* What had to wait behind another event is still to come; an interrupt when IF allows. */
+	if (to_svm(vcpu)->gave_irq) {
 		ev->interrupt.injected = false;
+		ev->interrupt.waited = false;
+	}
 	if (to_svm(vcpu)->gave_nmi)
 		ev->nmi.injected = false;
 

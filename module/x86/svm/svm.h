@@ -81,11 +81,6 @@ static inline void svm_no_intercept(struct vmcb *vmcb, unsigned int bit)
 	vmcb->control.intercepts[bit / 32] &= ~(1U << (bit % 32));
 }
 
-static inline bool svm_intercepted(const struct vmcb *vmcb, unsigned int bit)
-{
-	return vmcb->control.intercepts[bit / 32] & (1U << (bit % 32));
-}
-
 /* What world.S is told; the offsets are repeated there. */
 struct xvm_svm_switch {
 	u64 *regs;		/* 0: the guest's, enum xvm_reg order; RAX and RSP are the VMCB's */

@@ -138,6 +138,14 @@ static int op_fetch(struct xvm_emul *e, u64 linear, void *buf, unsigned int len)
 	return len;
 }
 
+static bool op_is_memory(struct xvm_emul *e, u64 linear, bool write)
+{
+	(void)e;
+	(void)linear;
+	(void)write;
+	return next() & 1;
+}
+
 static int op_probe_write(struct xvm_emul *e, u64 linear, unsigned int len)
 {
 	int rc = outcome(e, EMUL_RETRY);
@@ -181,6 +189,7 @@ static const struct xvm_emul_ops ops = {
 	.write = op_write,
 	.locked_write = op_cmpxchg,
 	.fetch = op_fetch,
+	.is_memory = op_is_memory,
 	.probe_write = op_probe_write,
 	.pio = op_pio,
 	.read_xmm = op_read_xmm,
@@ -192,6 +201,7 @@ static const struct xvm_emul_ops ops_without_xmm = {
 	.write = op_write,
 	.locked_write = op_cmpxchg,
 	.fetch = op_fetch,
+	.is_memory = op_is_memory,
 	.probe_write = op_probe_write,
 	.pio = op_pio,
 };
