@@ -6,10 +6,11 @@
  *
  * Synchronisation.  Faults take mmu.lock for reading and install leaves with
  * cmpxchg, in parallel; so does who takes W, A or D from leaves or splits them.
- * Whoever removes mappings takes it for writing.  A fault looks up slot and pfn without the lock; to know that its
- * answer still holds it samples invalidate_seq before, and asks
- * xvm_mmu_retry() under the lock: an invalidation (host notifier or memslot
- * freeze) that has begun or ended since in its range makes it start over.
+ * Whoever removes mappings takes it for writing.  A fault looks up slot and pfn
+ * without the lock; to know that its answer still holds it samples
+ * invalidate_seq before, and asks xvm_mmu_retry() under the lock: an invalidation
+ * (host notifier or memslot freeze) that has begun or ended since in its range
+ * makes it start over.
  */
 #ifndef XVM_MMU_H
 #define XVM_MMU_H
