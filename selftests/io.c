@@ -337,6 +337,7 @@ TEST_F(io, strings_of_a_device)
 			continue;
 		op = &ins[i];
 		memset(&s, 0, sizeof(s));
+		memset(device, 0xee, sizeof(device));
 		fill(s.bytes, bytes);
 		start_string(&self->g, op, DEVICE_GPA, 100);
 		ASSERT_TRUE(serve(&self->g.cpu, &s));

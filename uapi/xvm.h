@@ -130,8 +130,8 @@ struct xvm_verify {
  *           region has more than its slot set; an id set twice or deleted twice
  *   E2BIG   nr is more than XVM_CAP_MEMSLOT_BATCH reports
  *   EFAULT  the structure or the array cannot be read
- * On an error nothing has changed, and failed_index is the index of the first
- * offending change, or nr if no single one is to blame.
+ * On an error nothing has changed, and failed_index is the index of an offending
+ * change, or nr if no single one is to blame.
  */
 #define XVM_MEMORY_SET 1    /* create, move or change flags, by region */
 #define XVM_MEMORY_DELETE 2 /* delete region.slot; the rest of region is 0 */

@@ -151,9 +151,9 @@ enum memslot_change_kind {
  *
  * check_hva: may this process use these user addresses at all (access_ok())? Aligned, not wrapping.
  * prepare: the only hook that may fail. Nothing is visible yet. Allocates what @new needs, such as
- *   a dirty bitmap if it asks for logging and @old has none. A pointer left NULL in @new is taken
- *   over from @old (dirty_bitmap only if @new logs). On failure it leaves @new to ->free(), which
- *   is called for every new slot of a failed update, prepared or not.
+ *   a dirty bitmap if it asks for logging and @old has none; else @new takes over that of @old. On
+ *   failure it leaves @new to ->free(), which is called for every new slot of a failed update,
+ *   prepared or not.
  * freeze: from now until thaw no fault in [start_gfn, end_gfn) of @as_id may install a translation,
  *   a fault that began before included: the MMU's invalidation sequence count does it as for a
  *   host notifier. vCPUs that fault there try again. Once for each address space in which a slot

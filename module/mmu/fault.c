@@ -104,9 +104,8 @@ static enum xvm_fault_result find_slot(struct xvm_vcpu *vcpu, struct fault *faul
 }
 
 /*
- * mmu.lock is held.  Set before the leaf is mapped, the bit is there before
- * whoever asks for the log can protect the page.  The slot has not changed since
- * it was looked up, else the sequence had.
+ * mmu.lock is held since before the leaf was mapped: nobody protects it in between.
+ * The slot has not changed since it was looked up, else the sequence had.
  */
 static void mark_dirty(struct xvm_vcpu *vcpu, const struct fault *fault)
 {

@@ -101,10 +101,13 @@ static void keep_logs(struct xvm *xvm, unsigned long start, unsigned long last)
 /* Zap what the slots map of [start, last]; who has announced it may let the lock go meanwhile. */
 static void zap_hva_range(struct xvm *xvm, unsigned long start, unsigned long last, bool may_yield)
 {
+	struct memslot_set *set;
 	struct memslot *slot;
 
 	keep_logs(xvm, start, last);
-	memslot_for_each_hva(slot, memslots_active(&xvm->memslots, 0), start, last)
+	/* One set to the end: it stays as it is, and what moved from it meanwhile is zapped. */
+	set = memslots_active(&xvm->memslots, 0);
+	memslot_for_each_hva(slot, set, start, last)
 		xvm_mmu_zap_range(xvm, first_gfn(slot, start), end_gfn(slot, last), may_yield);
 }
 

@@ -23,8 +23,8 @@
 
 /* Leaves between two breaks of the lock. */
 #define BATCH		1024
-/* Table pages that are looked at with everybody kept out: some milliseconds. */
-#define MAX_EXCLUSIVE	8192
+/* Shadow pages that are looked at with everybody kept out, for a small part of a second. */
+#define MAX_EXCLUSIVE	4096
 
 struct walk {
 	struct verify *verify;
@@ -276,7 +276,7 @@ static void count_and_check(struct walk *walk)
 	counted[3] = atomic64_read(&xvm->stat.pages_1g);
 	result->leaves = counted[1] + counted[2] + counted[3];
 	result->table_pages = atomic64_read(&xvm->stat.table_pages);
-	if (result->table_pages <= MAX_EXCLUSIVE)
+	if (walk->shadow->nr_pages <= MAX_EXCLUSIVE)
 		check_pages(walk, counted);
 	write_unlock(&xvm->mmu.lock);
 }

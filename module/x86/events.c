@@ -180,7 +180,8 @@ int xvm_set_vcpu_events(struct xvm_vcpu *vcpu, const struct kvm_vcpu_events *in)
 		.payload = in->exception_payload,
 	};
 	ev->interrupt.injected = in->interrupt.injected;
-	ev->interrupt.waited = false;
+	/* It may have; a delivery that was interrupted finds IF set. */
+	ev->interrupt.waited = in->interrupt.injected;
 	ev->interrupt.vector = in->interrupt.nr;
 	ev->interrupt.soft = in->interrupt.soft;
 	if (in->flags & KVM_VCPUEVENT_VALID_SHADOW)

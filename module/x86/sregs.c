@@ -134,6 +134,7 @@ int xvm_set_sregs(struct xvm_vcpu *vcpu, const struct kvm_sregs *sregs)
 	vector = find_first_bit((const unsigned long *)sregs->interrupt_bitmap, KVM_NR_INTERRUPTS);
 	if (vector < KVM_NR_INTERRUPTS) {
 		vcpu->arch.events.interrupt.injected = true;
+		vcpu->arch.events.interrupt.waited = true;
 		vcpu->arch.events.interrupt.soft = false;
 		vcpu->arch.events.interrupt.vector = vector;
 	}

@@ -243,6 +243,9 @@ static int handle_hlt(struct xvm_vcpu *vcpu)
 		vcpu->arch.mp_state = KVM_MP_STATE_HALTED;
 		return 1;
 	}
+	/* It waited behind another event, and wakes the guest at once. */
+	if (vcpu->arch.events.interrupt.injected && vcpu->arch.rflags & X86_EFLAGS_IF)
+		return 1;
 	vcpu->run->exit_reason = KVM_EXIT_HLT;
 	return 0;
 }
