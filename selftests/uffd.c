@@ -405,7 +405,7 @@ static void replace_slot(struct lazy *lazy, uint64_t offset, uint64_t flags)
 	ufd_ioctl(lazy, UFFDIO_WAKE, &range);
 }
 
-/* Breaks if fault_slow() takes EFAULT for an answer, whatever outdated() says. */
+/* Breaks if fault_slow() takes EFAULT for an answer, whatever xvm_mmu_outdated() says. */
 TEST_F(uffd, slot_replaced_meanwhile)
 {
 	struct lazy lazy = { .resolve = replace_slot };

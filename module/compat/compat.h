@@ -55,7 +55,7 @@ static inline int xvm_follow_pfnmap(struct vm_area_struct *vma, unsigned long hv
 	return 0;
 }
 
-/* Under its old name the queue warns of each first use. */
+/* Its old name is deprecated where it has the new one. */
 #ifdef HAVE_SYSTEM_DFL_WQ
 #define XVM_UNBOUND_WQ	system_dfl_wq
 #else

@@ -197,8 +197,8 @@ void memslots_destroy(struct memslots *ms);
  * may be deleted and set in one batch; that replaces it (other size, other hva). Anything else
  * said twice about one id is -EINVAL.
  *
- * Returns 0 when readers that come from now on see the new map, and nobody uses memory that it
- * took away. On failure nothing has changed, and *failed (if not NULL) is the index of the
+ * Returns 0 when readers that come from now on see the new map, and nobody reads or writes memory
+ * that it took away. On failure nothing has changed, and *failed (if not NULL) is the index of the
  * offending change, or @nr if no single one is to blame.
  */
 int memslots_update(struct memslots *ms, const struct memslot_change *changes, u32 nr,

@@ -6,7 +6,7 @@
  * Nobody has asked for those pages yet, so little may follow from mapping
  * them: no page is brought in or becomes dirty, no leaf says that it was used or
  * can be written where a log would not see it, and what is mapped stays as it is.
- * The host notes one reference of each, as it does for its own fault-around.
+ * The host notes one reference of each, as whenever a page is looked up (GUP).
  */
 #include <linux/log2.h>
 #include <linux/mm.h>

@@ -304,17 +304,6 @@ bool xvm_mmu_map_unasked(struct xvm_vcpu *vcpu, u64 gfn)
 	return ret == XVM_FAULT_FIXED;
 }
 
-/* The slot may have been another since it was looked up, and its memory be gone. */
-static bool outdated(struct xvm *xvm, const struct fault *fault)
-{
-	bool ret;
-
-	read_lock(&xvm->mmu.lock);
-	ret = stale(xvm, fault, 1);
-	read_unlock(&xvm->mmu.lock);
-	return ret;
-}
-
 static int fault_slow(struct xvm_vcpu *vcpu, u64 gpa, u32 access)
 {
 	struct fault fault = {
@@ -336,7 +325,8 @@ static int fault_slow(struct xvm_vcpu *vcpu, u64 gpa, u32 access)
 		if (!ret) {
 			ret = install(vcpu, &fault, &map);
 			xvm_hostmap_put(&map);
-		} else if (ret == -EFAULT && outdated(vcpu->xvm, &fault)) {
+		} else if (ret == -EFAULT &&
+			   xvm_mmu_outdated(vcpu->xvm, fault.seq, fault.gfn, fault.hva)) {
 			ret = XVM_FAULT_RETRY;
 		}
 		if (ret == XVM_FAULT_RETRY) {

@@ -182,6 +182,11 @@ void xvm_mmu_stream_on(struct xvm_vcpu *vcpu, const struct xvm_around *around);
 /* notifier.c */
 /* For pages from gfn on, which hva and what follows back. */
 bool xvm_mmu_retry(struct xvm *xvm, unsigned long seq, u64 gfn, unsigned long hva, u64 pages);
+/*
+ * The same of one page, lock not held: what the host has said of hva may be of a slot
+ * that is gone.
+ */
+bool xvm_mmu_outdated(struct xvm *xvm, unsigned long seq, u64 gfn, unsigned long hva);
 /* Lock held.  Is the host about to change what pages from hva on map? */
 bool xvm_mmu_invalidating(const struct xvm_mmu *mmu, unsigned long hva, u64 pages);
 /* Lock held for writing.  An invalidation has ended: faults that looked up before start over. */

@@ -46,6 +46,16 @@ bool xvm_mmu_retry(struct xvm *xvm, unsigned long seq, u64 gfn, unsigned long hv
 	return false;
 }
 
+bool xvm_mmu_outdated(struct xvm *xvm, unsigned long seq, u64 gfn, unsigned long hva)
+{
+	bool ret;
+
+	read_lock(&xvm->mmu.lock);
+	ret = xvm_mmu_retry(xvm, seq, gfn, hva, 1);
+	read_unlock(&xvm->mmu.lock);
+	return ret;
+}
+
 void xvm_mmu_invalidated(struct xvm *xvm, unsigned long start, unsigned long last)
 {
 	struct xvm_mmu *mmu = &xvm->mmu;

@@ -23,7 +23,7 @@
 
 /* Leaves between two breaks of the lock. */
 #define BATCH		1024
-/* Shadow pages that are looked at with everybody kept out, for a small part of a second. */
+/* Of more shadow pages everybody would be kept out for too long. */
 #define MAX_EXCLUSIVE	4096
 
 struct walk {

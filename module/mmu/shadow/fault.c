@@ -507,17 +507,6 @@ enum xvm_fault_result xvm_shadow_fault_fast(struct xvm_vcpu *vcpu, u64 gva, u32 
 	return ret;
 }
 
-/* The slot may have been another since it was looked up, and its memory be gone. */
-static bool outdated(struct xvm *xvm, const struct shadow_fault *fault)
-{
-	bool ret;
-
-	read_lock(&xvm->mmu.lock);
-	ret = invalidated(xvm, fault);
-	read_unlock(&xvm->mmu.lock);
-	return ret;
-}
-
 static int fault_slow(struct xvm_vcpu *vcpu, struct shadow_fault *fault)
 {
 	struct xvm_hostmap map;
@@ -537,7 +526,8 @@ static int fault_slow(struct xvm_vcpu *vcpu, struct shadow_fault *fault)
 		if (!ret) {
 			ret = install(vcpu, fault, &map);
 			xvm_hostmap_put(&map);
-		} else if (ret == -EFAULT && outdated(vcpu->xvm, fault)) {
+		} else if (ret == -EFAULT &&
+			   xvm_mmu_outdated(vcpu->xvm, fault->seq, fault->gfn, fault->hva)) {
 			ret = XVM_FAULT_RETRY;
 		}
 		if (ret == XVM_FAULT_RETRY) {
