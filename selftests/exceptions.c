@@ -254,6 +254,8 @@ TEST_F(exceptions, page_fault_saved_and_restored)
 	EXPECT_EQ(14, record->vector);
 	EXPECT_EQ(USER_VA, record->cr2);
 	EXPECT_EQ(GUEST_CODE + device_to_nowhere_at, record->rip);
+	/* It restarts its instruction, and so asks breakpoints to stay quiet. */
+	EXPECT_EQ(RFLAGS_RF, record->rflags & RFLAGS_RF);
 	vcpu_get_regs(&g->cpu, &regs);
 	EXPECT_EQ(GUEST_STACK, regs.rsp);
 }
@@ -275,6 +277,69 @@ TEST_F(exceptions, interrupt_behind_a_page_fault)
 	EXPECT_EQ(2, record->count);
 	EXPECT_EQ(0x40, record->vector);
 	EXPECT_EQ(record->resume, record->rip);
+}
+
+/* DR7 guarded: whatever touches a debug register faults, once, and the guard is off. */
+GUEST_ASM(debug_register, 64,
+	  "lea 1f(%rip), %rax\n"
+	  "mov %rax, 0x20048\n"
+	  "mov %db0, %rbx\n"
+	  "1: mov %db7, %rcx\n"
+	  "hlt");
+enum { debug_register_at = 15 };
+
+TEST_F(exceptions, guarded_debug_registers)
+{
+	struct guest *g = &self->g;
+	struct kvm_debugregs debug;
+	const struct idt_record *record;
+	struct kvm_regs regs;
+	int round;
+
+	start(g, self->dev, debug_register, debug_register_end);
+	record = guest_record(g);
+	for (round = 0; round < 2; round++) {
+		if (!round)
+			unmap_all(g);
+		xioctl(g->cpu.fd, KVM_GET_DEBUGREGS, &debug);
+		debug.dr7 |= DR7_GD;
+		xioctl(g->cpu.fd, KVM_SET_DEBUGREGS, &debug);
+		run_once(_metadata, g);
+		EXPECT_EQ(1, record->count);
+		EXPECT_EQ(1, record->vector);
+		EXPECT_EQ(GUEST_CODE + debug_register_at, record->rip);
+		EXPECT_EQ(DR6_BD, record->dr6 & DR6_BD);
+		vcpu_get_regs(&g->cpu, &regs);
+		EXPECT_EQ(0, regs.rcx & DR7_GD);
+	}
+}
+
+#define RO_TABLE 0x800000 /* guest physical, in a slot of its own */
+
+/* An access by way of a page table that the guest can't write. */
+GUEST_ASM(by_read_only_table, 64,
+	  "mov 0x200008, %rcx\n"
+	  "hlt");
+
+TEST_F(exceptions, page_table_in_a_read_only_slot)
+{
+	uint64_t *table = mem_alloc(GUEST_PAGE);
+	struct guest *g = &self->g;
+	struct kvm_regs regs;
+	uint64_t *pd;
+
+	start(g, self->dev, by_read_only_table, by_read_only_table_end);
+	/* Of the table, not accessed: nothing can note it there. */
+	table[0] = GUEST_FREE | PTE_P | PTE_W;
+	guest_add_slot(g, 1, KVM_MEM_READONLY, RO_TABLE, GUEST_PAGE, table);
+	pd = (uint64_t *)(g->mem + GUEST_TABLES + 2 * GUEST_PAGE);
+	pd[USER_VA >> 21] = RO_TABLE | PTE_P | PTE_W;
+	*(uint64_t *)(g->mem + GUEST_FREE + 8) = 4711;
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&g->cpu));
+	vcpu_get_regs(&g->cpu, &regs);
+	EXPECT_EQ(4711, regs.rcx);
+	EXPECT_EQ(0, guest_record(g)->count);
+	EXPECT_EQ(GUEST_FREE | PTE_P | PTE_W, table[0]);
 }
 
 /* A page fault whose gate is unusable: a double fault, error code 0. */

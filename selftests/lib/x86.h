@@ -23,6 +23,11 @@
 #define CR4_VMXE 0x2000
 #define CR4_OSXSAVE 0x40000
 
+#define RFLAGS_RF 0x10000
+
+#define DR6_BD 0x2000
+#define DR7_GD 0x2000
+
 #define EFER_SCE 0x1
 #define EFER_LME 0x100
 #define EFER_LMA 0x400
