@@ -14,18 +14,15 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <time.h>
 
 #include "probe.h"
 #include "test.h"
+#include "unrest.h"
 #include "x86.h"
 
 DEVICE_FIXTURE(shadow_torture);
 
-#define SECONDS_DEFAULT 4
 #define HANGS 3600 /* seconds, past every sensible XVM_TORTURE_SECONDS */
 
 #define RFLAGS_AC (1ul << 18)
@@ -133,12 +130,6 @@ struct way {
 struct entries {
 	uint64_t at[NR_ENTRIES], said[NR_ENTRIES];
 };
-
-static uint64_t pick(uint64_t *seed, uint64_t below)
-{
-	*seed = *seed * 6364136223846793005ul + 1442695040888963407ul;
-	return (*seed >> 33) % below;
-}
 
 static uint64_t load(struct guest *g, uint64_t gpa)
 {
@@ -523,29 +514,6 @@ static void check_shared(struct torture *t)
 	pthread_rwlock_unlock(&t->lock);
 }
 
-/* Each page of the process is copied when it is written, or has to be made writable again. */
-static void fork_once(void)
-{
-	pid_t pid = fork();
-
-	if (pid < 0)
-		die("fork: %m");
-	if (!pid)
-		_exit(0);
-	waitpid(pid, NULL, 0);
-}
-
-static void drop_slab(void)
-{
-	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return;
-	if (write(fd, "2", 1) != 1)
-		die("drop_caches: %m");
-	close(fd);
-}
-
 static void disturb(struct torture *t, uint64_t *seed)
 {
 	uint64_t value, at, i;
@@ -565,18 +533,9 @@ static void disturb(struct torture *t, uint64_t *seed)
 	usleep(500);
 }
 
-static time_t now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec;
-}
-
 TEST_F_TIMEOUT(shadow_torture, tables, HANGS)
 {
-	const char *asked = getenv("XVM_TORTURE_SECONDS");
-	time_t end = now() + (asked && atoi(asked) > 0 ? atoi(asked) : SECONDS_DEFAULT);
+	uint64_t end = now_seconds() + torture_seconds();
 	uint64_t seed = 99;
 	struct torture t;
 	int i;
@@ -584,7 +543,7 @@ TEST_F_TIMEOUT(shadow_torture, tables, HANGS)
 	start(&t, &self->g, self->dev);
 	for (i = 0; i < VCPUS; i++)
 		ASSERT_EQ(0, pthread_create(&t.cpus[i].thread, NULL, run, &t.cpus[i]));
-	while (now() < end && !t.failed)
+	while (now_seconds() < end && !t.failed)
 		disturb(&t, &seed);
 	t.stop = true;
 	for (i = 0; i < VCPUS; i++) {

@@ -150,6 +150,19 @@ void legacy_start(struct legacy *l, struct guest *g, int dev, uint32_t cr4, bool
 	guest_load(g, legacy_code, legacy_code_end);
 }
 
+void legacy_resume(struct legacy *l, struct legacy_probe *p)
+{
+	const struct idt_record *record = guest_record(l->g);
+	struct kvm_regs regs;
+
+	p->exit = vcpu_run(&l->g->cpu);
+	vcpu_get_regs(&l->g->cpu, &regs);
+	p->data = regs.rbp;
+	p->vector = record->vector;
+	p->error = record->error;
+	p->cr2 = record->cr2;
+}
+
 void legacy_run(struct legacy *l, struct legacy_probe *p)
 {
 	struct params params = {
@@ -172,12 +185,7 @@ void legacy_run(struct legacy *l, struct legacy_probe *p)
 	memcpy(g->mem + PARAMS, &params, sizeof(params));
 	memset(guest_record(g), 0, sizeof(struct idt_record));
 	vcpu_set_regs(&g->cpu, &regs);
-	p->exit = vcpu_run(&g->cpu);
-	vcpu_get_regs(&g->cpu, &regs);
-	p->data = regs.rbp;
-	p->vector = guest_record(g)->vector;
-	p->error = guest_record(g)->error;
-	p->cr2 = guest_record(g)->cr2;
+	legacy_resume(l, p);
 }
 
 void legacy_edit(struct legacy *l, uint32_t at, uint64_t value)
