@@ -580,8 +580,12 @@ static long do_truncate(struct thread *t, const uint64_t *a)
 /* The child has the same memory, and descriptors that it may not use. */
 static long do_fork(struct thread *t, const uint64_t *a)
 {
-	pid_t pid = fork();
+	pid_t pid;
 
+	/* The kernel reports a stack that it can't allocate, as if it were a fault. */
+	if (t->fails)
+		fail_disarm();
+	pid = fork();
 	if (!pid) {
 		may_escape = false;
 		ioctl(object(t, a[1]), KVM_CHECK_EXTENSION, 1ul);
