@@ -13,6 +13,7 @@
 #include "stats.h"
 #include "test.h"
 #include "text.h"
+#include "unrest.h"
 #include "x86.h"
 
 DEVICE_FIXTURE(shadow_stat);
@@ -222,15 +223,6 @@ TEST_F(shadow_stat, longest_list)
 	ASSERT_EQ(0, madvise(g->mem + PAGE(0), GUEST_PAGE, MADV_DONTNEED));
 	ASSERT_EQ(KVM_EXIT_IO, alias(g, 300, 5, PAGE(1)));
 	EXPECT_EQ(device_is_xvm(self->dev) ? 300 : 299, read_stat(g->vm, "max_mmu_rmap_size"));
-}
-
-static void drop_slab(void)
-{
-	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, "2", 1) != 1)
-		die("drop_caches: %m");
-	close(fd);
 }
 
 /* The kernel has its memory back, and the guest goes on. */

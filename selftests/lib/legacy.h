@@ -54,7 +54,7 @@ struct legacy_probe {
  */
 void legacy_start(struct legacy *l, struct guest *g, int dev, uint32_t cr4, bool nx);
 void legacy_run(struct legacy *l, struct legacy_probe *p);
-/* Goes on after another exit than the last one. */
+/* Once more, after an exit on the way (MMIO, a signal); notes what came of it. */
 void legacy_resume(struct legacy *l, struct legacy_probe *p);
 /* An edit of an entry, flushed for by loading CR3. */
 void legacy_edit(struct legacy *l, uint32_t at, uint64_t value);

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-/* The same numbers each time: what fails once fails again. */
+/* A number below another; the same ones each time. */
 uint64_t pick(uint64_t *seed, uint64_t below);
 
 /* XVM_TORTURE_SECONDS, or a few. */
