@@ -333,7 +333,9 @@ static void start(struct torture *t, struct guest *g, int dev, uint32_t cr4)
 {
 	uint64_t n;
 
-	*t = (struct torture){ .xvm = device_is_xvm(dev), .seed = 1, .cr0 = CR0_BASE | CR0_WP, .cr4 = cr4 };
+	*t = (struct torture){ .xvm = device_is_xvm(dev), .seed = 1 };
+	t->cr0 = CR0_BASE | CR0_WP;
+	t->cr4 = cr4;
 	t->cr4_bits = (device_cpuid(dev, 7, 0, CPUID_EBX) >> 7 & 1 ? CR4_SMEP : 0) |
 		      (device_cpuid(dev, 7, 0, CPUID_EBX) >> 20 & 1 ? CR4_SMAP : 0);
 	/*
