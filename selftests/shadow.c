@@ -9,6 +9,7 @@
 #include "probe.h"
 #include "stats.h"
 #include "test.h"
+#include "unrest.h"
 #include "x86.h"
 
 DEVICE_FIXTURE(shadow);
@@ -29,36 +30,20 @@ struct way {
 	enum probe_access access;
 };
 
-/* APM vol. 2, 5.6: the error code of the fault, or -1. */
+/* The error code of the fault, or -1. */
 static int expected_fault(const struct way *w)
 {
-	bool both_user = w->pde & w->pte & PTE_U;
-	bool both_write = w->pde & w->pte & PTE_W;
+	const struct probe_asker asker = {
+		.access = w->access, .user = w->user, .ac = w->ac, .wp = w->wp,
+		.smep = w->smep, .smap = w->smap,
+	};
 	int error = (w->access == ACCESS_WRITE ? PF_W : 0) |
 		    (w->access == ACCESS_FETCH ? PF_FETCH : 0) |
 		    (w->user ? PF_U : 0);
 
 	if (!(w->pde & w->pte & PTE_P))
 		return error;
-	error |= PF_P;
-	if (w->access == ACCESS_FETCH && (w->pde | w->pte) & PTE_NX)
-		return error;
-	if (w->user)
-		return both_user && (both_write || w->access != ACCESS_WRITE) ?
-			       -1 : error;
-	if (w->access == ACCESS_WRITE && w->wp && !both_write)
-		return error;
-	if (both_user && w->access == ACCESS_FETCH && w->smep)
-		return error;
-	if (both_user && w->access != ACCESS_FETCH && w->smap && !w->ac)
-		return error;
-	return -1;
-}
-
-static bool pick_bit(uint64_t *seed)
-{
-	*seed = *seed * 6364136223846793005ul + 1442695040888963407ul;
-	return *seed >> 63;
+	return probe_permits(w->pde & w->pte, w->pde | w->pte, &asker) ? -1 : error | PF_P;
 }
 
 static struct way pick_way(uint64_t *seed, bool smep, bool smap)
@@ -67,22 +52,22 @@ static struct way pick_way(uint64_t *seed, bool smep, bool smap)
 	int i;
 
 	/* Mostly present: else there is nothing more to see. */
-	w.pde |= pick_bit(seed) || pick_bit(seed) || pick_bit(seed) ? PTE_P : 0;
-	w.pte |= pick_bit(seed) || pick_bit(seed) || pick_bit(seed) ? PTE_P : 0;
+	w.pde |= pick(seed, 2) || pick(seed, 2) || pick(seed, 2) ? PTE_P : 0;
+	w.pte |= pick(seed, 2) || pick(seed, 2) || pick(seed, 2) ? PTE_P : 0;
 	for (i = 0; i < 2; i++) {
 		uint64_t *entry = i ? &w.pte : &w.pde;
 
-		*entry |= pick_bit(seed) ? PTE_W : 0;
-		*entry |= pick_bit(seed) ? PTE_U : 0;
-		*entry |= pick_bit(seed) && pick_bit(seed) ? PTE_NX : 0;
+		*entry |= pick(seed, 2) ? PTE_W : 0;
+		*entry |= pick(seed, 2) ? PTE_U : 0;
+		*entry |= pick(seed, 2) && pick(seed, 2) ? PTE_NX : 0;
 	}
-	w.wp = pick_bit(seed);
-	w.smep = smep && pick_bit(seed);
-	w.smap = smap && pick_bit(seed);
-	w.ac = pick_bit(seed);
-	w.user = pick_bit(seed);
-	w.access = pick_bit(seed) ? ACCESS_WRITE :
-		   pick_bit(seed) ? ACCESS_READ : ACCESS_FETCH;
+	w.wp = pick(seed, 2);
+	w.smep = smep && pick(seed, 2);
+	w.smap = smap && pick(seed, 2);
+	w.ac = pick(seed, 2);
+	w.user = pick(seed, 2);
+	w.access = pick(seed, 2) ? ACCESS_WRITE :
+		   pick(seed, 2) ? ACCESS_READ : ACCESS_FETCH;
 	return w;
 }
 
@@ -111,8 +96,8 @@ static void check_bits(struct __test_metadata *_metadata, struct guest *g,
 /* Each way with entries that the guest has just written, and flushed for. */
 TEST_F_TIMEOUT(shadow, permissions, 400)
 {
-	bool smep = device_cpuid(self->dev, 7, 0, CPUID_EBX) >> 7 & 1;
-	bool smap = device_cpuid(self->dev, 7, 0, CPUID_EBX) >> 20 & 1;
+	bool smep = probe_cr4_bits(self->dev) & CR4_SMEP;
+	bool smap = probe_cr4_bits(self->dev) & CR4_SMAP;
 	struct guest *g = &self->g;
 	uint64_t seed = 1;
 	int i;
@@ -123,7 +108,7 @@ TEST_F_TIMEOUT(shadow, permissions, 400)
 		struct probe edit = {
 			.at = { PD0 + 8, TABLE },
 			.value = { w.pde, w.pte },
-			.flush = pick_bit(&seed) ? FLUSH_CR3 : FLUSH_INVLPG,
+			.flush = pick(&seed, 2) ? FLUSH_CR3 : FLUSH_INVLPG,
 			.va = VA,
 		};
 		struct probe r = {

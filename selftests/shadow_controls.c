@@ -7,6 +7,7 @@
 
 #include "probe.h"
 #include "test.h"
+#include "unrest.h"
 #include "x86.h"
 
 DEVICE_FIXTURE(shadow_controls);
@@ -280,12 +281,6 @@ TEST_F(shadow_controls, gigabyte_pages)
 	}
 }
 
-static uint64_t next_random(uint64_t *seed)
-{
-	*seed = *seed * 6364136223846793005ul + 1442695040888963407ul;
-	return *seed >> 33;
-}
-
 /* SDM vol. 3, 4.6 and 4.7: the fault of an access to a page with a key, or -1. */
 static int expected_fault(const struct probe *p, uint64_t pte, bool wp)
 {
@@ -321,13 +316,13 @@ TEST_F_TIMEOUT(shadow_controls, protection_keys, 120)
 			.at = { TABLE }, .flush = FLUSH_INVLPG, .va = VA, .pke = true,
 		};
 		struct probe p = { .va = VA, .data = 0x1122, .pke = true };
-		bool wp = next_random(&seed) % 2;
+		bool wp = pick(&seed, 2);
 		bool faults;
 		int error;
 
-		pte = PAGE_A | PTE_P | (next_random(&seed) % 16) << 59;
-		pte |= next_random(&seed) % 2 ? PTE_W : 0;
-		pte |= next_random(&seed) % 4 ? PTE_U : 0;
+		pte = PAGE_A | PTE_P | pick(&seed, 16) << 59;
+		pte |= pick(&seed, 2) ? PTE_W : 0;
+		pte |= pick(&seed, 4) ? PTE_U : 0;
 		edit.value[0] = pte;
 		/* Sometimes the page is the same, and only the rights are others. */
 		if (i % 3)
@@ -338,9 +333,9 @@ TEST_F_TIMEOUT(shadow_controls, protection_keys, 120)
 		s.cr0 = wp ? s.cr0 | CR0_WP : s.cr0 & ~(uint64_t)CR0_WP;
 		vcpu_set_sregs(&g->cpu, &s);
 		/* Key 0 is that of the code, and of the stack. */
-		p.pkru = next_random(&seed) & ~3u;
-		p.user = next_random(&seed) % 2;
-		p.access = next_random(&seed) % 2 ? ACCESS_WRITE : ACCESS_READ;
+		p.pkru = pick(&seed, 1ul << 31) & ~3u;
+		p.user = pick(&seed, 2);
+		p.access = pick(&seed, 2) ? ACCESS_WRITE : ACCESS_READ;
 		error = expected_fault(&p, pte, wp);
 		faults = error >= 0;
 		probe_run(g, &p);

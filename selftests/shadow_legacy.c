@@ -8,6 +8,7 @@
 
 #include "legacy.h"
 #include "test.h"
+#include "unrest.h"
 #include "x86.h"
 
 DEVICE_FIXTURE(shadow_legacy);
@@ -27,35 +28,19 @@ struct way {
 /* The error code of the fault, or -1. */
 static int expected_fault(const struct way *w)
 {
+	const struct probe_asker asker = {
+		.access = w->access, .user = w->user, .ac = w->ac, .wp = w->wp,
+		.smep = w->smep, .smap = w->smap,
+	};
 	uint64_t pte = w->large ? w->pde : w->pte;
-	bool both_user = w->pde & pte & PTE_U;
-	bool both_write = w->pde & pte & PTE_W;
-	bool write = w->access == ACCESS_WRITE, fetch = w->access == ACCESS_FETCH;
-	int error = (write ? PF_W : 0) | (w->user ? PF_U : 0);
+	int error = (w->access == ACCESS_WRITE ? PF_W : 0) | (w->user ? PF_U : 0);
 
 	/* Where none can be forbidden, fetches are told as reads. */
-	if (fetch && (w->nx || w->smep))
+	if (w->access == ACCESS_FETCH && (w->nx || w->smep))
 		error |= PF_FETCH;
 	if (!(w->pde & pte & PTE_P))
 		return error;
-	error |= PF_P;
-	if (fetch && (w->pde | pte) & PTE_NX)
-		return error;
-	if (w->user)
-		return both_user && (both_write || !write) ? -1 : error;
-	if (write && w->wp && !both_write)
-		return error;
-	if (both_user && fetch && w->smep)
-		return error;
-	if (both_user && !fetch && w->smap && !w->ac)
-		return error;
-	return -1;
-}
-
-static bool pick_bit(uint64_t *seed)
-{
-	*seed = *seed * 6364136223846793005ul + 1442695040888963407ul;
-	return *seed >> 63;
+	return probe_permits(w->pde & pte, w->pde | pte, &asker) ? -1 : error | PF_P;
 }
 
 static void pick_entries(uint64_t *seed, struct way *w)
@@ -68,21 +53,21 @@ static void pick_entries(uint64_t *seed, struct way *w)
 		uint64_t *entry = i ? &w->pte : &w->pde;
 
 		/* Mostly present: else there is nothing more to see. */
-		*entry |= pick_bit(seed) || pick_bit(seed) || pick_bit(seed) ? PTE_P : 0;
-		*entry |= pick_bit(seed) ? PTE_W : 0;
-		*entry |= pick_bit(seed) ? PTE_U : 0;
-		*entry |= w->nx && pick_bit(seed) && pick_bit(seed) ? PTE_NX : 0;
+		*entry |= pick(seed, 2) || pick(seed, 2) || pick(seed, 2) ? PTE_P : 0;
+		*entry |= pick(seed, 2) ? PTE_W : 0;
+		*entry |= pick(seed, 2) ? PTE_U : 0;
+		*entry |= w->nx && pick(seed, 2) && pick(seed, 2) ? PTE_NX : 0;
 	}
 }
 
 static void pick_access(uint64_t *seed, struct way *w, bool smep, bool smap)
 {
-	w->wp = pick_bit(seed);
-	w->smep = smep && pick_bit(seed);
-	w->smap = smap && pick_bit(seed);
-	w->ac = pick_bit(seed);
-	w->user = pick_bit(seed);
-	w->access = pick_bit(seed) ? ACCESS_WRITE : pick_bit(seed) ? ACCESS_READ : ACCESS_FETCH;
+	w->wp = pick(seed, 2);
+	w->smep = smep && pick(seed, 2);
+	w->smap = smap && pick(seed, 2);
+	w->ac = pick(seed, 2);
+	w->user = pick(seed, 2);
+	w->access = pick(seed, 2) ? ACCESS_WRITE : pick(seed, 2) ? ACCESS_READ : ACCESS_FETCH;
 }
 
 /* An access that went through has set A, and a write D; what a fault denied set no D. */
@@ -135,8 +120,8 @@ static void go(struct __test_metadata *_metadata, struct legacy *l, const struct
 static void permissions(struct __test_metadata *_metadata, struct guest *g, int dev,
 			uint32_t cr4, bool nx, bool large)
 {
-	bool smep = device_cpuid(dev, 7, 0, CPUID_EBX) >> 7 & 1;
-	bool smap = device_cpuid(dev, 7, 0, CPUID_EBX) >> 20 & 1;
+	bool smep = probe_cr4_bits(dev) & CR4_SMEP;
+	bool smap = probe_cr4_bits(dev) & CR4_SMAP;
 	uint64_t seed = 1;
 	struct legacy l;
 	int i, j;
@@ -157,10 +142,10 @@ static void permissions(struct __test_metadata *_metadata, struct guest *g, int 
 				p.edit[1].at = legacy_pte(&l, LEGACY_TABLE, VA);
 				p.edit[1].value = w.pte;
 				if (l.pae) {
-					p.edit[0].store = pick_bit(&seed) ? STORE_8 : STORE_4_4;
-					p.edit[1].store = pick_bit(&seed) ? STORE_8 : STORE_4_4;
+					p.edit[0].store = pick(&seed, 2) ? STORE_8 : STORE_4_4;
+					p.edit[1].store = pick(&seed, 2) ? STORE_8 : STORE_4_4;
 				}
-				p.flush = pick_bit(&seed) ? FLUSH_CR3 : FLUSH_INVLPG;
+				p.flush = pick(&seed, 2) ? FLUSH_CR3 : FLUSH_INVLPG;
 			}
 			pick_access(&seed, &w, smep, smap);
 			go(_metadata, &l, &w, &p, cr4);

@@ -23,10 +23,6 @@
 
 DEVICE_FIXTURE(shadow_torture);
 
-#define HANGS 3600 /* seconds, past every sensible XVM_TORTURE_SECONDS */
-
-#define RFLAGS_AC (1ul << 18)
-#define RFLAGS_IOPL3 0x3000ul
 #define USER_BASE 0x1000000ul	/* the first 2M once more, for user mode */
 #define SYSCALL_VECTOR 0x80
 
@@ -226,6 +222,10 @@ static void note_entries(struct cpu *c, const struct step *s, int pool, struct e
 /* APM vol. 2, 5.3 and 5.6: the fault's error code, or ALLOWED and the address it leads to. */
 static int walk(struct cpu *c, const struct step *s, bool edited, struct way *way)
 {
+	const struct probe_asker asker = {
+		.access = s->access, .user = s->user, .ac = s->ac, .wp = c->cr0 & CR0_WP,
+		.smep = c->cr4 & CR4_SMEP, .smap = c->cr4 & CR4_SMAP,
+	};
 	bool write = s->access == ACCESS_WRITE, fetch = s->access == ACCESS_FETCH;
 	int error = (write ? PF_W : 0) | (fetch ? PF_FETCH : 0) | (s->user ? PF_U : 0);
 	uint64_t entry, all = PTE_W | PTE_U, any = 0, table = PML4(c->i), low;
@@ -256,18 +256,7 @@ static int walk(struct cpu *c, const struct step *s, bool edited, struct way *wa
 	}
 	way->gpa = (entry & ADDRESS & ~low) | (s->va & low);
 
-	error |= PF_P;
-	if (fetch && any & PTE_NX)
-		return error;
-	if (s->user)
-		return all & PTE_U && (all & PTE_W || !write) ? ALLOWED : error;
-	if (write && c->cr0 & CR0_WP && !(all & PTE_W))
-		return error;
-	if (all & PTE_U && fetch && c->cr4 & CR4_SMEP)
-		return error;
-	if (all & PTE_U && !fetch && c->cr4 & CR4_SMAP && !s->ac)
-		return error;
-	return ALLOWED;
+	return probe_permits(all, any, &asker) ? ALLOWED : error | PF_P;
 }
 
 static void execute(struct cpu *c, struct step *s, bool controls)
@@ -477,8 +466,7 @@ static void start(struct torture *t, struct guest *g, int dev)
 	uint64_t n, pool;
 
 	*t = (struct torture){ .g = g, .host_edits = device_is_xvm(dev) };
-	t->cr4_bits = (device_cpuid(dev, 7, 0, CPUID_EBX) >> 7 & 1 ? CR4_SMEP : 0) |
-		      (device_cpuid(dev, 7, 0, CPUID_EBX) >> 20 & 1 ? CR4_SMAP : 0);
+	t->cr4_bits = probe_cr4_bits(dev);
 	guest_create(g, dev, MEMORY);
 	vcpu_create(g, &t->second, 1);
 	guest_load(g, step, step_end);
@@ -533,7 +521,7 @@ static void disturb(struct torture *t, uint64_t *seed)
 	usleep(500);
 }
 
-TEST_F_TIMEOUT(shadow_torture, tables, HANGS)
+TEST_F_TIMEOUT(shadow_torture, tables, TORTURE_LIMIT)
 {
 	uint64_t end = now_seconds() + torture_seconds();
 	uint64_t seed = 99;

@@ -19,8 +19,6 @@
 
 DEVICE_FIXTURE(shadow_torture_legacy);
 
-#define HANGS 3600 /* seconds, past every sensible XVM_TORTURE_SECONDS */
-
 #define CR0_BASE (CR0_PE | CR0_ET | CR0_NE | CR0_PG)
 #define NR_TABLES 4
 #define TABLE(i) (LEGACY_TABLE + (i) * GUEST_PAGE)
@@ -134,6 +132,10 @@ enum { ALLOWED = -1 };
 static int walk(const struct torture *t, struct step *s, uint64_t *gpa)
 {
 	const struct legacy_probe *p = &s->probe;
+	const struct probe_asker asker = {
+		.access = p->access, .user = p->user, .ac = p->ac, .wp = t->cr0 & CR0_WP,
+		.smep = t->cr4 & CR4_SMEP, .smap = t->cr4 & CR4_SMAP,
+	};
 	bool write = p->access == ACCESS_WRITE, fetch = p->access == ACCESS_FETCH, large;
 	uint64_t low = GUEST_PAGE - 1, all, any, last;
 	int error = (write ? PF_W : 0) | (p->user ? PF_U : 0);
@@ -169,18 +171,7 @@ static int walk(const struct torture *t, struct step *s, uint64_t *gpa)
 	}
 	*gpa = (last & 0xfffff000 & ~low) | (p->va & low);
 
-	error |= PF_P;
-	if (fetch && any & PTE_NX)
-		return error;
-	if (p->user)
-		return all & PTE_U && (all & PTE_W || !write) ? ALLOWED : error;
-	if (write && t->cr0 & CR0_WP && !(all & PTE_W))
-		return error;
-	if (all & PTE_U && fetch && t->cr4 & CR4_SMEP)
-		return error;
-	if (all & PTE_U && !fetch && t->cr4 & CR4_SMAP && !p->ac)
-		return error;
-	return ALLOWED;
+	return probe_permits(all, any, &asker) ? ALLOWED : error | PF_P;
 }
 
 static void execute(struct torture *t, struct step *s)
@@ -336,8 +327,7 @@ static void start(struct torture *t, struct guest *g, int dev, uint32_t cr4)
 	*t = (struct torture){ .xvm = device_is_xvm(dev), .seed = 1 };
 	t->cr0 = CR0_BASE | CR0_WP;
 	t->cr4 = cr4;
-	t->cr4_bits = (device_cpuid(dev, 7, 0, CPUID_EBX) >> 7 & 1 ? CR4_SMEP : 0) |
-		      (device_cpuid(dev, 7, 0, CPUID_EBX) >> 20 & 1 ? CR4_SMAP : 0);
+	t->cr4_bits = probe_cr4_bits(dev);
 	/*
 	 * An emulated CPU marks PAE's four entries as accessed, and KVM then finds a reserved
 	 * bit in them when SMEP changes.
@@ -377,12 +367,12 @@ static void torture(struct __test_metadata *_metadata, struct guest *g, int dev,
 	EXPECT_FALSE((bool)t.failed);
 }
 
-TEST_F_TIMEOUT(shadow_torture_legacy, tables_32, HANGS)
+TEST_F_TIMEOUT(shadow_torture_legacy, tables_32, TORTURE_LIMIT)
 {
 	torture(_metadata, &self->g, self->dev, CR4_PSE);
 }
 
-TEST_F_TIMEOUT(shadow_torture_legacy, tables_pae, HANGS)
+TEST_F_TIMEOUT(shadow_torture_legacy, tables_pae, TORTURE_LIMIT)
 {
 	torture(_metadata, &self->g, self->dev, CR4_PAE);
 }

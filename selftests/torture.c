@@ -10,16 +10,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "batch.h"
 #include "runner.h"
 #include "test.h"
+#include "unrest.h"
 
 DEVICE_FIXTURE(torture);
 
 #define SECONDS_DEFAULT 4
-#define HANGS 3600 /* seconds, past every sensible XVM_TORTURE_SECONDS */
 
 #define VCPUS 2
 #define PAGES 64
@@ -492,14 +491,6 @@ static int region_stop(struct region *r)
 	return wrong;
 }
 
-static uint64_t seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec;
-}
-
 static uint64_t asked(const char *name)
 {
 	const char *value = getenv(name);
@@ -513,24 +504,24 @@ static int torture(struct guest *g, int dev, const uint8_t *code,
 {
 	uint64_t batches = asked("XVM_TORTURE_BATCHES");
 	uint64_t wanted = asked("XVM_TORTURE_SECONDS") ?: batches ? 1 : SECONDS_DEFAULT;
-	uint64_t end = seconds() + wanted;
+	uint64_t end = now_seconds() + wanted;
 	struct region r;
 	bool enough;
 
 	region_start(&r, g, dev, code, code_end);
-	while (running(&r, &enough) && (!enough || seconds() < end || r.batches < batches))
+	while (running(&r, &enough) && (!enough || now_seconds() < end || r.batches < batches))
 		change(&r);
 	return region_stop(&r);
 }
 
-TEST_F_TIMEOUT(torture, each_page_is_the_right_one, HANGS)
+TEST_F_TIMEOUT(torture, each_page_is_the_right_one, TORTURE_LIMIT)
 {
 	NEEDS_BATCH(self->dev);
 	EXPECT_EQ(0, torture(&self->g, self->dev, reader, reader_end,
 			     random_change));
 }
 
-TEST_F_TIMEOUT(torture, all_pages_change_at_once, HANGS)
+TEST_F_TIMEOUT(torture, all_pages_change_at_once, TORTURE_LIMIT)
 {
 	NEEDS_BATCH(self->dev);
 	EXPECT_EQ(0, torture(&self->g, self->dev, follower, follower_end,

@@ -5,9 +5,6 @@
 
 #include "x86.h"
 
-#define RFLAGS_AC (1ul << 18)
-#define RFLAGS_IOPL3 0x3000ul
-
 #define PARAMS 0x1a000
 #define USER_BASE 0x1000000 /* the first 2M once more, for user mode */
 #define KERNEL_TABLE 0x62000u

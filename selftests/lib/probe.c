@@ -5,9 +5,6 @@
 
 #include "x86.h"
 
-#define RFLAGS_AC (1ul << 18)
-#define RFLAGS_IOPL3 0x3000ul
-
 /*
  * r12: whether to load r11d into PKRU.  rdi, rsi: where to write r8, r9, if not 0;
  * r10: flush, of the page rbx or by loading CR3 from r15; r14: access to rbx, which
@@ -109,4 +106,26 @@ uint64_t probe_word(struct guest *g, uint64_t gpa)
 
 	memcpy(&word, g->mem + gpa, sizeof(word));
 	return word;
+}
+
+bool probe_permits(uint64_t all, uint64_t any, const struct probe_asker *asker)
+{
+	bool write = asker->access == ACCESS_WRITE, fetch = asker->access == ACCESS_FETCH;
+
+	if (fetch && any & PTE_NX)
+		return false;
+	if (asker->user)
+		return all & PTE_U && (all & PTE_W || !write);
+	if (write && asker->wp && !(all & PTE_W))
+		return false;
+	if (all & PTE_U && fetch && asker->smep)
+		return false;
+	return !(all & PTE_U && !fetch && asker->smap && !asker->ac);
+}
+
+uint32_t probe_cr4_bits(int dev)
+{
+	uint32_t ebx = device_cpuid(dev, 7, 0, CPUID_EBX);
+
+	return (ebx >> 7 & 1 ? CR4_SMEP : 0) | (ebx >> 20 & 1 ? CR4_SMAP : 0);
 }

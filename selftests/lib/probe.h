@@ -60,6 +60,21 @@ void probe_again(struct guest *g, struct probe *p);
 /* Nothing but an access. */
 struct probe probe_try(struct guest *g, enum probe_access access, uint64_t va);
 
+/* Who makes an access, and which of CR0's and CR4's bits are set. */
+struct probe_asker {
+	enum probe_access access;
+	bool user, ac, wp, smep, smap;
+};
+
+/*
+ * APM vol. 2, 5.6: may it, if the entries on the way are present, and all of them have
+ * these bits, and any has those?  Protection keys aside.
+ */
+bool probe_permits(uint64_t all, uint64_t any, const struct probe_asker *asker);
+
+/* CR4's SMEP and SMAP, where the device has them. */
+uint32_t probe_cr4_bits(int dev);
+
 /* The first word of guest memory there. */
 uint64_t probe_word(struct guest *g, uint64_t gpa);
 

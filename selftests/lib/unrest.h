@@ -8,6 +8,9 @@
 /* A number below another; the same ones each time. */
 uint64_t pick(uint64_t *seed, uint64_t below);
 
+/* A test's limit: past every sensible XVM_TORTURE_SECONDS. */
+#define TORTURE_LIMIT 3600
+
 /* XVM_TORTURE_SECONDS, or a few. */
 unsigned int torture_seconds(void);
 /* Of the host's clock. */

@@ -23,7 +23,9 @@
 #define CR4_VMXE 0x2000
 #define CR4_OSXSAVE 0x40000
 
+#define RFLAGS_IOPL3 0x3000
 #define RFLAGS_RF 0x10000
+#define RFLAGS_AC 0x40000
 
 #define DR6_BD 0x2000
 #define DR7_GD 0x2000
