@@ -8,6 +8,7 @@
  *   memslots.lock	memslot updates (mutex, see memslot/memslot.h)
  *   memslots.srcu	readers of the memslots
  *   mm's own locks	mmap_lock, page-table locks
+ *   vms_lock		VMs with shadow pages, for reclaim (mutex, mmu/shadow/shrink.c)
  *   mmu.lock		tables and SPTEs (rwlock, never held across a sleep)
  *
  * Lifetime: a VM lives as long as any reference: its own descriptor, each

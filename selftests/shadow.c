@@ -356,8 +356,8 @@ TEST_F(shadow, senseless_tables)
 
 /*
  * A table where no memory is: nothing is found there.  What comes of it with nested
- * paging is the hardware's affair, but must not hang or map.  Breaks if walk_failed()
- * gives another error code.
+ * paging is the hardware's affair, but must not hang or map.  Breaks if xvm_gpt_walk()
+ * leaves out the error code of a table that can't be read.
  */
 TEST_F(shadow, table_outside_memory)
 {

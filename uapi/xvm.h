@@ -127,7 +127,8 @@ struct xvm_verify {
  * Errors: those of KVM_SET_USER_MEMORY_REGION for the map that would result,
  * and
  *   EINVAL  nr is 0; flags or a pad is not 0; op is unknown; a deletion whose
- *           region has more than its slot set; an id set twice or deleted twice
+ *           region has more than its slot set; a set without a size; an id set
+ *           or deleted twice
  *   E2BIG   nr is more than XVM_CAP_MEMSLOT_BATCH reports
  *   EFAULT  the structure or the array cannot be read
  * On an error nothing has changed, and failed_index is the index of an offending

@@ -31,7 +31,7 @@ static const char *load_hint(int error)
 	case ENOEXEC:
 		return "not a module for this kernel; see dmesg";
 	case EINVAL:
-		return "a parameter is unknown or its value is out of range; see dmesg";
+		return "a parameter's value is not one; see dmesg";
 	case ENOKEY:
 	case EKEYREJECTED:
 		return UNSIGNED;

@@ -464,6 +464,17 @@ unlock:
 	return ret;
 }
 
+static void trace_fault(struct xvm_vcpu *vcpu, const struct shadow_fault *fault, int result)
+{
+	u32 access = 0;
+
+	if (fault->access & XVM_GPT_WRITE)
+		access |= XVM_FAULT_WRITE;
+	if (fault->access & XVM_GPT_FETCH)
+		access |= XVM_FAULT_EXEC;
+	trace_xvm_fault(vcpu, fault->walk.gpa, access, result);
+}
+
 static void fault_init(struct xvm_vcpu *vcpu, struct shadow_fault *fault, u64 gva, u32 error)
 {
 	*fault = (struct shadow_fault) {
@@ -503,7 +514,7 @@ enum xvm_fault_result xvm_shadow_fault_fast(struct xvm_vcpu *vcpu, u64 gva, u32 
 	xvm_hostmap_put(&map);
 	if (ret != XVM_FAULT_FIXED)
 		return XVM_FAULT_SLOW;
-	trace_xvm_fault(vcpu, fault.walk.gpa, error, ret);
+	trace_fault(vcpu, &fault, ret);
 	return ret;
 }
 
@@ -548,7 +559,7 @@ int xvm_shadow_fault(struct xvm_vcpu *vcpu, u64 gva, u32 error, u64 *gpa)
 	fault_init(vcpu, &fault, gva, error);
 	ret = fault_slow(vcpu, &fault);
 	*gpa = fault.walk.gpa;
-	trace_xvm_fault(vcpu, *gpa, error, ret);
+	trace_fault(vcpu, &fault, ret);
 	/* The guest changes its tables all the time: it meets the fault again. */
 	return ret == -EAGAIN ? XVM_FAULT_RETRY : ret;
 }

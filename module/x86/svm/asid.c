@@ -23,6 +23,8 @@
  * anything: its nested root is an empty page, so that its first fetch takes a
  * nested page fault, and not-present entries are never cached (5.5.3, 15.25.6).
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -50,8 +52,10 @@ int xvm_asid_init(void)
 {
 	u32 nr = xvm_host_cpuid(0x8000000a, 0).ebx;
 
-	if (nr < 2)
+	if (nr < 2) {
+		pr_err("this CPU has no ASID for guests\n");
 		return -EOPNOTSUPP;
+	}
 	/* The last one: KVM comes to it latest, and SEV never reserves it. */
 	the_asid = nr - 1;
 	flush_control = boot_cpu_has(X86_FEATURE_FLUSHBYASID) ? TLB_CONTROL_FLUSH_ASID :
