@@ -169,12 +169,14 @@ static void at_nothing(struct world *w)
 	START(w, read_word, .rbx = NEW_GPA);
 }
 
-/* The vCPU has emulated nothing before. */
+/* The same by the other vCPU, which has emulated nothing before. */
 static void first_at_nothing(struct world *w)
 {
-	struct kvm_regs regs = { .rip = GUEST_CODE, .rflags = 2, .rbx = NEW_GPA };
+	struct kvm_regs regs;
 
-	guest_long_mode(&w->g, &w->v, GUEST_CODE);
+	at_nothing(w);
+	vcpu_get_regs(&w->g.cpu, &regs);
+	guest_long_mode(&w->g, &w->v, regs.rip);
 	vcpu_set_regs(&w->v, &regs);
 }
 

@@ -6,8 +6,13 @@
 
 #include "x86.h"
 
-/* Reads a word at rbx. */
-GUEST_ASM(peek, 64, "mov (%rbx), %rax; hlt");
+/* Reads words where a list of rcx addresses at rsi says; what they are goes to rdi. */
+GUEST_ASM(peek, 64,
+	  "1: mov (%rsi), %rbx; mov (%rbx), %rax; mov %rax, (%rdi)\n"
+	  "add $8, %rsi; add $8, %rdi; dec %ecx; jnz 1b; hlt");
+
+#define PEEK_FROM GUEST_DATA
+#define PEEK_TO (GUEST_DATA + WORLD_PROBES * 8)
 
 /* A page that the guest finds no memory at. */
 #define NOTHING 0xdeadbeefdeadbeef
@@ -25,38 +30,31 @@ static void add_slot(struct world *w, uint32_t id, uint32_t flags, uint64_t gpa)
 		guest_add_slot(&w->g, id, flags, gpa, SLOT_BYTES, w->memory[id]);
 }
 
-static uint64_t look(struct world *w, uint64_t gpa)
-{
-	struct kvm_regs regs = { .rip = GUEST_CODE, .rflags = 2, .rbx = gpa };
-	struct vcpu *v = &w->g.cpu;
-	int ret;
-
-	vcpu_set_regs(v, &regs);
-	ret = vcpu_run(v);
-	if (ret == KVM_EXIT_MMIO) {
-		const uint64_t nothing = NOTHING;
-
-		memcpy(v->run->mmio.data, &nothing, sizeof(nothing));
-		ret = vcpu_run(v);
-	}
-	if (ret != KVM_EXIT_HLT)
-		die("a look at %#lx: %s", (unsigned long)gpa, exit_name(ret));
-	vcpu_get_regs(v, &regs);
-	return regs.rax;
-}
-
 static void look_around(struct world *w, uint64_t *map)
 {
 	static const uint64_t bases[] = { PLAIN_GPA, LOGGED_GPA, READONLY_GPA, NEW_GPA,
 					  NEW_GPA + SLOT_BYTES, NEW_GPA + 2 * SLOT_BYTES };
 	static const int pages[] = { 0, 1, SLOT_PAGES / 2, SLOT_PAGES - 1 };
+	const uint64_t nothing = NOTHING;
+	uint64_t *from = (void *)(w->g.mem + PEEK_FROM);
+	struct vcpu *v = &w->g.cpu;
 	unsigned int i, j, n = 0;
+	struct kvm_regs regs;
+	int ret;
 
 	if (w->apic)
 		return;
 	for (i = 0; i < sizeof(bases) / sizeof(bases[0]); i++)
 		for (j = 0; j < sizeof(pages) / sizeof(pages[0]); j++)
-			map[n++] = look(w, bases[i] + pages[j] * GUEST_PAGE);
+			from[n++] = bases[i] + pages[j] * GUEST_PAGE;
+	regs = (struct kvm_regs){ .rip = GUEST_CODE, .rflags = 2, .rcx = n, .rsi = PEEK_FROM,
+				  .rdi = PEEK_TO };
+	vcpu_set_regs(v, &regs);
+	while ((ret = vcpu_run(v)) == KVM_EXIT_MMIO)
+		memcpy(v->run->mmio.data, &nothing, sizeof(nothing));
+	if (ret != KVM_EXIT_HLT)
+		die("a look around: %s", exit_name(ret));
+	memcpy(map, w->g.mem + PEEK_TO, n * sizeof(*map));
 }
 
 static void open_stats(struct world *w)
