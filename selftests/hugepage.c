@@ -148,6 +148,7 @@ TEST_F(hugepage, dontneed_all)
 	uint8_t *area;
 
 	START_HUGE(area);
+	ASSERT_EQ(0, madvise(area, HUGE_SIZE, MADV_HUGEPAGE));
 	ASSERT_EQ(0, madvise(area, HUGE_SIZE, MADV_DONTNEED));
 	EXPECT_LEAVES(0);
 	EXPECT_PASS(HUGE_GPA, 1, 0, false);

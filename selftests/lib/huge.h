@@ -23,7 +23,7 @@ uint64_t mismatches(uint8_t *area, uint64_t pages, uint64_t first);
 
 /* Address space, aligned to a large page, with small pages around it. */
 uint8_t *huge_space(size_t size);
-/* Makes large pages of small ones.  False where the kernel makes none. */
+/* Makes large pages of small ones; later ones are small.  False where the kernel makes none. */
 bool huge_collapse(uint8_t *area, size_t size);
 /* HUGE_SIZE of filled transparent huge pages, or NULL. */
 uint8_t *huge_area(uint64_t first);
