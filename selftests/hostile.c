@@ -367,7 +367,7 @@ static void run_random_code(struct __test_metadata *_metadata,
 			    int iterations)
 {
 	/* Each needs a VM of its own, which takes some kernels most of a second: a few will do. */
-	time_t end = time(NULL) + 15;
+	time_t end = time(NULL) + 8;
 	struct witness witness;
 	struct kvm_regs regs;
 	int i;
