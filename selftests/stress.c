@@ -240,6 +240,8 @@ static bool leaked(const struct usage *before)
 	       after.tables);
 	printf(" slab %ld %ld, in use %ld %ld\n", before->slab, after.slab,
 	       before->total, after.total);
+	if (!others)
+		printf("# slab and memory in use are left to kmemleak\n");
 	return i == 20;
 }
 

@@ -31,7 +31,9 @@ static const char *load_hint(int error)
 	case ENOEXEC:
 		return "not a module for this kernel; see dmesg";
 	case EINVAL:
-		return "a parameter's value is not one; see dmesg";
+		return "a parameter's value can't be understood; see dmesg";
+	case ERANGE:
+		return "a parameter's value is too large; see dmesg";
 	case ENOKEY:
 	case EKEYREJECTED:
 		return UNSIGNED;
