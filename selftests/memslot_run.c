@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "runner.h"
+#include "stats.h"
 #include "test.h"
 #include "x86.h"
 
@@ -71,6 +72,36 @@ TEST_F(slot_run, create_and_delete)
 		ASSERT_EQ(i, rax(&g->cpu));
 		guest_add_slot(g, 1, 0, 0, 0, NULL);
 	}
+}
+
+static uint64_t leaves(struct guest *g)
+{
+	return read_stat(g->vm, "pages_4k") + read_stat(g->vm, "pages_2m");
+}
+
+/* KVM may drop all that the VM has mapped: a quirk, which can be disabled. */
+TEST_F(slot_run, delete_keeps_others)
+{
+	struct guest *g = &self->g;
+	uint64_t *mem = mem_alloc(SLOT_SIZE);
+	struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_DISABLE_QUIRKS2,
+		.args = { KVM_X86_QUIRK_SLOT_ZAP_ALL },
+	};
+	uint64_t before;
+
+	guest_start64(g, self->dev, read_far, read_far_end);
+	if (!device_is_xvm(self->dev) && kioctl(g->vm, KVM_ENABLE_CAP, &cap) == -EINVAL)
+		SKIP(return, "an older KVM has this quirk for ever");
+	ASSERT_EQ(0, kioctl(g->vm, KVM_ENABLE_CAP, &cap));
+	expect_mmio(_metadata, g, RUN(g, read_far), false);
+	before = leaves(g);
+	ASSERT_GT(before, 0);
+	guest_add_slot(g, 1, 0, FAR_GPA, SLOT_SIZE, mem);
+	ASSERT_EQ(KVM_EXIT_HLT, RUN(g, read_far));
+	EXPECT_GT(leaves(g), before);
+	guest_add_slot(g, 1, 0, 0, 0, NULL);
+	EXPECT_EQ(before, leaves(g));
 }
 
 TEST_F(slot_run, move)

@@ -556,4 +556,25 @@ TEST_F(state, vm_calls)
 	EXPECT_EQ(-EINVAL, kioctl(g->vm, KVM_SET_IDENTITY_MAP_ADDR, &identity));
 }
 
+TEST_F(state, quirks)
+{
+	struct guest *g = &self->g;
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_DISABLE_QUIRKS2 };
+	uint64_t quirks;
+
+	guest_create_bare(g, self->dev);
+	quirks = kioctl(g->vm, KVM_CHECK_EXTENSION, KVM_CAP_DISABLE_QUIRKS2);
+	if (device_is_xvm(self->dev))
+		EXPECT_EQ(KVM_X86_QUIRK_SLOT_ZAP_ALL, quirks);
+	cap.args[0] = quirks;
+	EXPECT_EQ(0, kioctl(g->vm, KVM_ENABLE_CAP, &cap));
+	cap.args[0] = 0;
+	EXPECT_EQ(0, kioctl(g->vm, KVM_ENABLE_CAP, &cap));
+	cap.args[0] = quirks + (1ull << 63);
+	EXPECT_EQ(-EINVAL, kioctl(g->vm, KVM_ENABLE_CAP, &cap));
+	cap.args[0] = quirks;
+	cap.flags = 1;
+	EXPECT_EQ(-EINVAL, kioctl(g->vm, KVM_ENABLE_CAP, &cap));
+}
+
 TEST_HARNESS_MAIN

@@ -30,6 +30,11 @@
 #define KVM_CAP_PRE_FAULT_MEMORY 236
 #endif
 
+/* A bit of KVM_CAP_DISABLE_QUIRKS2: a slot that goes may take all that is mapped along. */
+#ifndef KVM_X86_QUIRK_SLOT_ZAP_ALL
+#define KVM_X86_QUIRK_SLOT_ZAP_ALL (1 << 7)
+#endif
+
 /* VM ioctl.  xvm has no guest_memfd: KVM_MEM_GUEST_MEMFD in flags is EINVAL. */
 #ifndef KVM_SET_USER_MEMORY_REGION2
 struct kvm_userspace_memory_region2 {

@@ -45,6 +45,9 @@ u64 xvm_arch_max_gfn(void)
 	return (1ULL << (bits - PAGE_SHIFT)) - 1;
 }
 
+/* What of KVM's quirks can be disabled: one that xvm never had. */
+#define ABSENT_QUIRKS	KVM_X86_QUIRK_SLOT_ZAP_ALL
+
 long xvm_arch_check_extension(struct xvm *xvm, long ext)
 {
 	switch (ext) {
@@ -69,6 +72,8 @@ long xvm_arch_check_extension(struct xvm *xvm, long ext)
 	case KVM_CAP_EXIT_ON_EMULATION_FAILURE:
 	case KVM_CAP_MMU_SHADOW_CACHE_CONTROL:
 		return 1;
+	case KVM_CAP_DISABLE_QUIRKS2:
+		return ABSENT_QUIRKS;
 	case KVM_CAP_XSAVE2:
 		return xvm_fpu_xsave_size();
 	default:
@@ -123,6 +128,8 @@ int xvm_arch_vm_enable_cap(struct xvm *xvm, struct kvm_enable_cap *cap)
 			return -EINVAL;
 		arch->exit_on_emulation_error = cap->args[0];
 		return 0;
+	case KVM_CAP_DISABLE_QUIRKS2:
+		return cap->args[0] & ~(u64)ABSENT_QUIRKS ? -EINVAL : 0;
 	case KVM_CAP_MAX_VCPU_ID:
 		if (cap->args[0] > XVM_MAX_VCPU_IDS)
 			return -EINVAL;
