@@ -32,7 +32,7 @@
 
 /* A bit of KVM_CAP_DISABLE_QUIRKS2: a slot that goes may take all that is mapped along. */
 #ifndef KVM_X86_QUIRK_SLOT_ZAP_ALL
-#define KVM_X86_QUIRK_SLOT_ZAP_ALL (1 << 7)
+#define KVM_X86_QUIRK_SLOT_ZAP_ALL 0x80
 #endif
 
 /* VM ioctl.  xvm has no guest_memfd: KVM_MEM_GUEST_MEMFD in flags is EINVAL. */
