@@ -17,7 +17,7 @@ static bool walk_table(struct xvm_pgtable *pgt, struct xvm_walk *walk, u64 *tabl
 	unsigned int i = 0;
 
 	if (walk->start > base) {
-		i = (walk->start - base) / step;
+		i = (walk->start - base) >> (XVM_PGT_BITS * (level - 1));
 		gfn += i * step;
 	}
 	for (; i < XVM_PGT_ENTRIES && gfn < walk->end; i++, gfn += step) {

@@ -18,8 +18,6 @@
 /* Leaves that are made large with one flush, and places looked at for them under one lock. */
 #define COLLAPSE_BATCH	64
 #define COLLAPSE_STEPS	512
-/* Pages that one such step goes on over if nothing is mapped. */
-#define COLLAPSE_REACH	BIT_ULL(12)
 
 /*
  * As many tables as were allocated before are made under one lock.  Faults run
@@ -53,64 +51,98 @@ struct large_leaf {
 	unsigned int level;
 };
 
+/* A walk for leaves that could be larger. */
+struct search {
+	struct xvm *xvm;
+	const struct memslot *slot;
+	struct large_leaf *leaves;
+	unsigned int nr;
+	unsigned int steps;
+	u64 done;		/* up to here it is decided */
+};
+
 /*
- * The leaf of level at gfn would be part of one that is as large as the host's
- * page.  mmu.lock is held for writing, and nothing of it is being invalidated:
- * what the host's tables say now holds.  0: leave it.
+ * What is mapped at gfn, by leaves of level at most, would fit into one as large
+ * as the host's page.  mmu.lock is held for writing, and nothing of it is being
+ * invalidated: what the host's tables say now holds.  False: leave it.
  */
-static unsigned int larger_leaf(struct xvm *xvm, const struct memslot *slot, u64 gfn, u64 pte,
-				struct large_leaf *leaf)
+static bool larger_leaf(const struct search *search, u64 gfn, unsigned int level,
+			struct large_leaf *leaf)
 {
+	const struct memslot *slot = search->slot;
 	unsigned long hva = memslot_gfn_to_hva(slot, gfn);
+	struct xvm *xvm = search->xvm;
 	struct xvm_host_entry host;
-	u64 pages;
+	u64 pages, pte, at = gfn;
 
 	xvm_hostmap_entry(hva, &host);
+	if (host.level <= level)
+		return false;
 	leaf->level = min(host.level, xvm_slot_max_level(slot, gfn));
-	if (leaf->level < 2 || host.pfn != xvm_pte_pfn(pte))
-		return 0;
 	/* As for faults: of VM_PFNMAP memory one page at a time is looked at. */
-	if (!pfn_valid(host.pfn) || PageReserved(pfn_to_page(host.pfn)))
-		return 0;
+	if (leaf->level <= level || !pfn_valid(host.pfn) || PageReserved(pfn_to_page(host.pfn)))
+		return false;
 	pages = xvm_level_pages(leaf->level);
 	leaf->gfn = gfn & ~(pages - 1);
 	if (xvm_mmu_retry(xvm, xvm->mmu.invalidate_seq, leaf->gfn,
 			  hva & ~((pages << PAGE_SHIFT) - 1), pages))
-		return 0;
+		return false;
+	/* Tables may be there, and empty. */
+	pte = xvm_pgtable_next(xvm_pgt(xvm), &at, leaf->gfn + pages, &level);
+	if (!pte || xvm_pte_pfn(pte) - at != host.pfn - gfn)
+		return false;
 
 	leaf->pte = (host.pfn & ~(pages - 1)) << PAGE_SHIFT | XVM_PTE_PRESENT | XVM_PTE_USER |
 		    XVM_PTE_ACCESSED | XVM_PTE_HUGE;
 	/* As for a fault's neighbours: nothing becomes dirty in the host by this. */
 	if (host.writable && host.dirty && !(slot->flags & KVM_MEM_READONLY))
 		leaf->pte |= XVM_PTE_WRITE | XVM_PTE_MAY_WRITE;
-	return leaf->level;
+	return true;
+}
+
+static enum xvm_walk_answer search_visit(struct xvm_walk *walk, u64 *ptep, u64 pte, u64 gfn,
+					 unsigned int level, enum xvm_walk_visit why)
+{
+	struct search *search = walk->ctx;
+	struct large_leaf *leaf = &search->leaves[search->nr];
+	u64 first = max(gfn, walk->start);
+
+	/* A part of what was found last. */
+	if (first < search->done)
+		return XVM_WALK_SKIP;
+	search->done = first;
+	if (search->nr == COLLAPSE_BATCH || !search->steps--)
+		return XVM_WALK_STOP;
+	if (why == XVM_WALK_TABLE && level > 2)
+		return XVM_WALK_ON;
+	if (larger_leaf(search, first, why == XVM_WALK_TABLE ? 1 : level, leaf)) {
+		search->done = leaf->gfn + xvm_level_pages(leaf->level);
+		search->nr++;
+	}
+	return XVM_WALK_SKIP;
 }
 
 /* Under the lock: find some of [gfn, end).  Returns how far it has come. */
 static u64 find_collapsible(struct xvm *xvm, const struct memslot *slot, u64 gfn,
 			    struct large_leaf *leaves, unsigned int *nr)
 {
-	u64 end = memslot_end_gfn(slot);
-	unsigned int steps = COLLAPSE_STEPS;
+	struct search search = {
+		.xvm = xvm,
+		.slot = slot,
+		.leaves = leaves,
+		.steps = COLLAPSE_STEPS,
+	};
+	struct xvm_walk walk = {
+		.visit = search_visit,
+		.visits = XVM_WALK_LEAF | XVM_WALK_TABLE,
+		.start = gfn,
+		.end = memslot_end_gfn(slot),
+		.ctx = &search,
+	};
+	bool more = xvm_pgtable_walk(xvm_pgt(xvm), &walk);
 
-	*nr = 0;
-	while (gfn < end && steps-- && *nr < COLLAPSE_BATCH) {
-		/* Tables may be there, and empty. */
-		u64 stop = min(end, (gfn | (COLLAPSE_REACH - 1)) + 1);
-		unsigned int level, large;
-		u64 pte = xvm_pgtable_next(xvm_pgt(xvm), &gfn, stop, &level);
-
-		if (!pte) {
-			gfn = stop;
-			continue;
-		}
-		large = larger_leaf(xvm, slot, gfn, pte, &leaves[*nr]);
-		if (large > level)
-			++*nr;
-		/* Past what was decided about. */
-		gfn = (gfn | (xvm_level_pages(max3(large, level, 2U)) - 1)) + 1;
-	}
-	return gfn;
+	*nr = search.nr;
+	return more ? search.done : walk.end;
 }
 
 /*
