@@ -55,7 +55,7 @@ struct xvm_zap_queue {
 	spinlock_t lock;
 	struct list_head freeable;		/* lock */
 	unsigned int nr_freeable;		/* roots of subtrees on freeable; lock */
-	struct work_struct work;
+	struct delayed_work work;
 };
 
 /* Invalidations that may end while a fault is under way before it has to start over. */

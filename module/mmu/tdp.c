@@ -150,7 +150,7 @@ static void free_zapped(struct xvm *xvm)
 
 static void zap_worker(struct work_struct *work)
 {
-	free_zapped(container_of(work, struct xvm, mmu.zapped.work));
+	free_zapped(container_of(to_delayed_work(work), struct xvm, mmu.zapped.work));
 }
 
 void xvm_mmu_zap_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn, bool may_yield)
@@ -182,7 +182,8 @@ void xvm_mmu_zap_flush(struct xvm *xvm)
 	queue->nr_freeable += queue->nr_detached;
 	queue->nr_detached = 0;
 	spin_unlock(&queue->lock);
-	queue_work(XVM_UNBOUND_WQ, &queue->work);
+	/* At the next tick: to wake a worker now would cost an IPI, and more may follow. */
+	queue_delayed_work(XVM_UNBOUND_WQ, &queue->work, 1);
 }
 
 void xvm_mmu_zap_throttle(struct xvm *xvm)
@@ -206,7 +207,7 @@ int xvm_mmu_init(struct xvm *xvm)
 	INIT_LIST_HEAD(&mmu->zapped.detached);
 	INIT_LIST_HEAD(&mmu->zapped.freeable);
 	spin_lock_init(&mmu->zapped.lock);
-	INIT_WORK(&mmu->zapped.work, zap_worker);
+	INIT_DELAYED_WORK(&mmu->zapped.work, zap_worker);
 
 	mmu->pgt.ops = &tdp_pgtable_ops;
 	/* Nested tables have as many levels as the host's own (APM vol. 2, 15.25.3). */
@@ -241,7 +242,7 @@ void xvm_mmu_destroy(struct xvm *xvm)
 
 	if (mmu->shadow)
 		xvm_shadow_destroy(xvm);
-	flush_work(&mmu->zapped.work);
+	flush_delayed_work(&mmu->zapped.work);
 	/* No vCPU is left to walk these; their ASID is flushed before it is used again. */
 	free_subtrees(xvm, &mmu->zapped.detached);
 	xvm_pgtable_free(&mmu->pgt, mmu->pgt.root, mmu->pgt.levels, free_table, &count);

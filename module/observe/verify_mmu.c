@@ -222,7 +222,7 @@ static bool take_snapshot(struct xvm *xvm, struct snapshot *snap)
 	idle = list_empty(&queue->detached) && list_empty(&queue->freeable);
 	spin_unlock(&queue->lock);
 	/* No memslot update frees any by itself: memslots.lock is ours. */
-	if (!idle || work_busy(&queue->work))
+	if (!idle || work_busy(&queue->work.work))
 		return false;
 
 	*snap = (struct snapshot) {
@@ -262,7 +262,7 @@ static int count_once(struct verify *verify)
 	int err;
 
 	tour_init(&tour, verify);
-	flush_work(&xvm->mmu.zapped.work);
+	flush_delayed_work(&xvm->mmu.zapped.work);
 
 	write_lock(&xvm->mmu.lock);
 	quiet = take_snapshot(xvm, &before);

@@ -323,6 +323,9 @@ void world_take(struct world *world, struct xvm_pgtable_take *take)
 		want = calloc(1, bytes);
 		CHECK(take->dirty && want);
 	}
+	/* Nobody asks to take nothing and to be told nothing. */
+	if (!take->bits && !take->dirty)
+		return;
 	any = xvm_pgtable_take(&world->pgt, take);
 	if (want) {
 		unsigned long *got = take->dirty;

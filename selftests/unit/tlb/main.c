@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * TLB flushes against a model of what each vCPU may still use, with an
- * architecture that flushes ranges and one that doesn't.
+ * architecture that flushes ranges and one that doesn't; and in zap.c the tables
+ * that go back after them.
  *
  * Usage: tlb-test [STEPS [SEED]]
  */
@@ -11,12 +12,12 @@
 
 #include <linux/percpu.h>
 
-#include "world.h"
+#include "tables.h"
 
-static unsigned int steps = 200000;
+unsigned int steps = 200000;
 static u64 seed = 1;
 
-static u32 pick(u32 below)
+u32 pick(u32 below)
 {
 	seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
 	return (seed >> 33) % below;
@@ -418,6 +419,11 @@ static const struct test {
 	{ "a vCPU comes or goes at each point", races },
 	{ "random operations agree with the model", model },
 	{ "no memory for each mask", no_memory },
+	{ "no table goes back before the flush", zap_freed_early },
+	{ "who zaps much frees it", zap_throttled },
+	{ "tables that wait go with the VM", zap_left_over },
+	{ "no shadow page goes back before the flush", zap_shadow },
+	{ "random zaps free what nobody walks", zap_random },
 };
 
 static bool passes(const struct test *test)

@@ -62,11 +62,16 @@ bool inside(unsigned int vcpu)
 	return world.vcpus[vcpu].mode == XVM_IN_GUEST;
 }
 
-static void drop(struct tlb *tlb, u64 set)
+static void drop(unsigned int i, u64 start_gfn, u64 end_gfn)
 {
-	tlb->held &= ~set;
-	tlb->stale &= ~set;
-	tlb->promised &= ~set;
+	u64 keep = ~frames(start_gfn, end_gfn);
+	struct tlb *tlb = &world.tlbs[i];
+
+	tlb->held &= keep;
+	tlb->stale &= keep;
+	tlb->promised &= keep;
+	if (world.dropped)
+		world.dropped(i, start_gfn, end_gfn);
 }
 
 /* In the order of run.c. */
@@ -85,7 +90,7 @@ void enter(unsigned int i, int cpu)
 	vcpu->mode = XVM_IN_GUEST;
 	gen = atomic64_read(&world.xvm.mmu.tlb_gen);
 	if (gen != vcpu->arch.tlb_gen)
-		drop(&world.tlbs[i], ~0ULL);
+		drop(i, 0, XVM_GFN_END);
 	vcpu->arch.tlb_gen = gen;
 	CHECK(!world.tlbs[i].promised);
 }
@@ -172,7 +177,7 @@ int xvm_arch_tlb_flush_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn)
 	if (!world.takes_ranges)
 		return -EOPNOTSUPP;
 	for (i = 0; i < VCPUS; i++)
-		drop(&world.tlbs[i], frames(start_gfn, end_gfn));
+		drop(i, start_gfn, end_gfn);
 	return 0;
 }
 

@@ -40,13 +40,20 @@ struct world {
 	u64 kicked;			/* CPUs */
 	bool pinned;
 
-	/* What others do while tlb.c runs; told how often it was asked. */
+	/* Told, if it's set, what a vCPU has flushed. */
+	void (*dropped)(unsigned int vcpu, u64 start_gfn, u64 end_gfn);
+
+	/* What others do while the module runs; told how often it was asked. */
 	void (*others)(unsigned int point);
 	unsigned int point;
 };
 
 /* There is one. */
 extern struct world world;
+
+/* main.c */
+extern unsigned int steps;
+u32 pick(u32 below);			/* at random */
 
 void world_start(bool takes_ranges);
 void world_forget(void);		/* what tlb.c did */

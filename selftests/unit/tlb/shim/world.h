@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Included before anything of the module's: stands in for x86/arch.h and
- * observe/trace.h, so that the rest of xvm.h is the module's own, and lets the
- * test in wherever tlb.c looks at what other CPUs write.
+ * Included before anything of the module's: stands in for x86/arch.h,
+ * compat/compat.h and observe/trace.h, so that the rest of xvm.h is the module's
+ * own, and lets the test in wherever the module looks at what other CPUs write.
  */
 #ifndef SHIM_WORLD_H
 #define SHIM_WORLD_H
 
 #define XVM_X86_ARCH_H
+#define XVM_COMPAT_H
 #define XVM_OBSERVE_TRACE_H
+
+#define XVM_UNBOUND_WQ	NULL
 
 #include <asm/barrier.h>
 #include <linux/types.h>
@@ -47,6 +50,9 @@ static inline void atomic64_add(long i, atomic64_t *v)
 	__atomic_add_fetch(&v->counter, i, __ATOMIC_RELAXED);
 }
 
+#define atomic64_sub(i, v)	atomic64_add(-(i), v)
+#define atomic64_dec(v)		atomic64_add(-1, v)
+
 static inline long atomic64_inc_return(atomic64_t *v)
 {
 	long new;
@@ -62,6 +68,10 @@ static inline long atomic64_inc_return(atomic64_t *v)
 #define min(a, b)	((a) < (b) ? (a) : (b))
 #define max(a, b)	((a) > (b) ? (a) : (b))
 
+/* Of page-table entries: the test's, which sees what links what. */
+u64 cmpxchg64(u64 *ptr, u64 old, u64 new);
+bool pgtable_l5_enabled(void);
+
 struct xvm_arch {};
 
 struct xvm_vcpu_arch {
@@ -70,5 +80,13 @@ struct xvm_vcpu_arch {
 
 int xvm_arch_tlb_flush_range(struct xvm *xvm, u64 start_gfn, u64 end_gfn);
 void trace_xvm_flush(u64 start_gfn, u64 end_gfn, bool ranged, unsigned int ipis);
+
+static inline void trace_xvm_split(u64 start_gfn, u64 end_gfn)
+{
+}
+
+static inline void trace_xvm_zap(u64 start_gfn, u64 end_gfn)
+{
+}
 
 #endif
