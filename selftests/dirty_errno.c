@@ -159,7 +159,7 @@ TEST_F(dirty_errno, clear_from_nowhere)
 	EXPECT_LOG(0, 1);
 }
 
-/* Breaks if slot_id_ok() doesn't compare with MEMSLOT_MAX_SPACES. */
+/* Breaks if xvm_slot_id_ok() doesn't compare with MEMSLOT_MAX_SPACES. */
 TEST_F(dirty_errno, address_space)
 {
 	uint64_t bits[WORDS];
@@ -215,7 +215,7 @@ TEST_F(dirty_errno, no_such_log)
 	EXPECT_NO_LOG(1);
 }
 
-/* No slot has that id.  Breaks if slot_id_ok() is not asked. */
+/* No slot has that id.  Breaks if xvm_slot_id_ok() is not asked. */
 TEST_F(dirty_errno, id)
 {
 	uint64_t bits[WORDS] = {};

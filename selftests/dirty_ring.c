@@ -131,7 +131,10 @@ TEST_F(dirty_ring, entries)
 	EXPECT_EQ(1, ring_reset(g));
 }
 
-/* Logging that begins when the guest has its pages, which may be large. */
+/*
+ * Logging that begins when the guest has its pages, which may be large.  Breaks without
+ * xvm_dirty_clean() in xvm_dirty_enabled().
+ */
 TEST_F(dirty_ring, begins_late)
 {
 	struct guest *g = &self->g;
@@ -262,6 +265,133 @@ TEST_F(dirty_ring, no_write_is_lost)
 	}
 	for (page = 0; page < LOG_PAGES; page++)
 		EXPECT_EQ(*(uint64_t *)(mem + page * GUEST_PAGE), copy[page]);
+}
+
+#define HALF (LOG_PAGES / 2)
+
+/* A guest of two vCPUs, with a ring of size bytes each; and a logged slot. */
+static void start_two(struct guest *g, int dev, size_t size, struct vcpu *second,
+		      struct ring rings[2])
+{
+	ring_start(g, dev, size, &rings[0]);
+	vcpu_create(g, second, 1);
+	guest_long_mode(g, second, GUEST_CODE);
+	ring_map(second, size, &rings[1]);
+	rings[0].pages = LOG_PAGES;
+	rings[1].pages = LOG_PAGES;
+	guest_add_slot(g, 1, KVM_MEM_LOG_DIRTY_PAGES, LOG_GPA, LOG_SIZE, mem_alloc(LOG_SIZE));
+}
+
+/* A vCPU writes pages, in a thread of its own. */
+static void write_begin(struct runner *runner, struct vcpu *v, uint64_t first, uint64_t n)
+{
+	struct kvm_regs regs = {
+		.rip = GUEST_CODE,
+		.rflags = 2,
+		.rdi = LOG_GPA + first * GUEST_PAGE,
+		.rcx = n,
+		.r15 = true,
+	};
+
+	vcpu_set_regs(v, &regs);
+	runner_start(runner, v, NULL, NULL);
+}
+
+/* The exit that ended it, by itself. */
+static int write_end(struct runner *runner)
+{
+	while (!runner->ended)
+		usleep(1000);
+	return runner_stop(runner);
+}
+
+/* Takes all that a ring has: true if that is each of n pages once. */
+static bool took(struct ring *ring, uint64_t first, uint64_t n)
+{
+	uint8_t seen[LOG_PAGES] = {};
+	uint64_t page;
+
+	if (ring_take_all(ring, seen) != n)
+		return false;
+	for (page = first; page < first + n; page++)
+		if (!seen[page])
+			return false;
+	return true;
+}
+
+/*
+ * Each ring has what its vCPU has written, whoever wrote there before.  Breaks if
+ * xvm_reset_dirty_rings() goes over one ring alone, or xvm_dirty_mark() pushes to any
+ * but the writer's.
+ */
+TEST_F(dirty_ring, two_vcpus)
+{
+	const size_t size = 1024 * sizeof(struct kvm_dirty_gfn);
+	struct guest *g = &self->g;
+	struct vcpu second, *vcpus[] = { &g->cpu, &second };
+	struct runner runners[2];
+	struct ring rings[2];
+	int round, i;
+
+	start_two(g, self->dev, size, &second, rings);
+	for (round = 0; round < 4; round++) {
+		const uint64_t first[] = { round % 2 ? HALF : 0, round % 2 ? 0 : HALF };
+
+		for (i = 0; i < 2; i++)
+			write_begin(&runners[i], vcpus[i], first[i], HALF);
+		for (i = 0; i < 2; i++)
+			ASSERT_EQ(KVM_EXIT_HLT, write_end(&runners[i]));
+		for (i = 0; i < 2; i++)
+			EXPECT_TRUE(took(&rings[i], first[i], HALF));
+		EXPECT_EQ(2 * HALF, ring_reset(g));
+		EXPECT_EQ(0, ring_reset(g));
+		guest_verify(g);
+	}
+	vcpu_destroy(&second);
+}
+
+/*
+ * A vCPU whose ring is full waits for its own entries to be taken; the other one goes on.
+ * Breaks if reset_ring() takes back what nobody has marked.
+ */
+TEST_F(dirty_ring, full_beside_another)
+{
+	enum { OTHERS = 100 };
+	uint8_t seen[LOG_PAGES] = {};
+	struct guest *g = &self->g;
+	struct runner runners[2];
+	struct ring rings[2];
+	struct vcpu second;
+	unsigned int n, i;
+	int reason;
+
+	start_two(g, self->dev, RING_SIZE, &second, rings);
+	write_begin(&runners[0], &g->cpu, 0, HALF);
+	write_begin(&runners[1], &second, HALF, OTHERS);
+	ASSERT_EQ(KVM_EXIT_DIRTY_RING_FULL, write_end(&runners[0]));
+	ASSERT_EQ(KVM_EXIT_HLT, write_end(&runners[1]));
+	for (i = 0; i < 3; i++) {
+		EXPECT_TRUE(took(&rings[1], HALF, OTHERS));
+		EXPECT_EQ(OTHERS, ring_reset(g));
+		ASSERT_EQ(KVM_EXIT_DIRTY_RING_FULL, vcpu_run(&g->cpu));
+		write_begin(&runners[1], &second, HALF, OTHERS);
+		ASSERT_EQ(KVM_EXIT_HLT, write_end(&runners[1]));
+	}
+	EXPECT_TRUE(took(&rings[1], HALF, OTHERS));
+	EXPECT_EQ(OTHERS, ring_reset(g));
+
+	do {
+		n = ring_take_all(&rings[0], seen);
+		EXPECT_LE(ENTRIES - RING_RESERVED, n);
+		ASSERT_EQ(n, ring_reset(g));
+		reason = vcpu_run(&g->cpu);
+	} while (reason == KVM_EXIT_DIRTY_RING_FULL);
+	ASSERT_EQ(KVM_EXIT_HLT, reason);
+	ring_take_all(&rings[0], seen);
+	for (i = 0; i < LOG_PAGES; i++)
+		EXPECT_EQ(i < HALF, !!seen[i]);
+	EXPECT_EQ(-1, ring_take(&rings[1]));
+	vcpu_destroy(&second);
 }
 
 TEST_HARNESS_MAIN

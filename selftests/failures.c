@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Failures within the calls of the device and of a VM. */
+/*
+ * Failures within the calls of the device and of a VM.
+ *
+ * A test breaks if its call says that it has failed and has done a part: get_log
+ * without give_back() in copy_log(), as the second call finds the bits gone.
+ */
 #include "failures_calls.h"
 #include "test.h"
 

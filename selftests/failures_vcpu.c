@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Failures within the calls of a vCPU. */
+/*
+ * Failures within the calls of a vCPU.
+ *
+ * A test breaks if its call goes on with what it has not got: set_cpuid if
+ * xvm_cpuid_set() doesn't ask IS_ERR(entries).
+ */
 #include "failures_calls.h"
 #include "test.h"
 

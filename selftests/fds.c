@@ -36,6 +36,7 @@ TEST_F(fds, run_without_the_vm_descriptor)
 	g->vm = -1;
 }
 
+/* Breaks, on the kernel `debug`, without xvm_get() in xvm_create_vcpu(): the VM goes, too. */
 TEST_F(fds, vcpu_descriptor_first)
 {
 	struct guest *g = &self->g;

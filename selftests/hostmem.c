@@ -310,8 +310,8 @@ GUEST_ASM(copy_words, 64,
 
 /*
  * Breaks if a page without reference is mapped and not dropped with the host's
- * mapping (zap_hva_range() in invalidate_start()), or if its reference count is
- * touched.
+ * mapping: zap_hva_range() in invalidate_start().  A reference that was taken after
+ * all would show nowhere: such a page is reserved, and never freed.
  */
 TEST_F(hostmem, pfnmap)
 {

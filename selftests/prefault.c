@@ -2,6 +2,9 @@
 /*
  * KVM_PRE_FAULT_MEMORY: what it refuses, how far it says it came, and that the
  * guest then finds mapped what was asked for, and nothing else.
+ *
+ * What maps something breaks, on the kernel `debug`, without read_lock() in
+ * mapped_level(), whose walk might be of a freed table: xvm_pgt() asks lockdep.
  */
 #include <pthread.h>
 #include <signal.h>

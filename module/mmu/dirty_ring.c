@@ -109,8 +109,13 @@ struct word {
 	unsigned long bits;
 };
 
+/* Gfns that a reset has to flush, the end exclusive; none if that is 0. */
+struct span {
+	u64 start, end;
+};
+
 /* The slot may be gone or another, the offset anything. */
-static void protect(struct xvm *xvm, struct word *word)
+static void protect(struct xvm *xvm, struct word *word, struct span *span)
 {
 	struct memslot *slot = NULL;
 	u64 nr;
@@ -123,12 +128,16 @@ static void protect(struct xvm *xvm, struct word *word)
 		if (READ_ONCE(xvm->mmu.dirty_manual) & KVM_DIRTY_LOG_INITIALLY_SET)
 			xvm_mmu_split(xvm, slot->base_gfn + word->first,
 				      slot->base_gfn + word->first + nr);
-		xvm_dirty_clean(xvm, slot->base_gfn + word->first, nr, &word->bits);
+		if (xvm_dirty_clean(xvm, slot->base_gfn + word->first, nr, &word->bits)) {
+			/* A large leaf may reach beyond the word, not beyond the slot. */
+			span->start = min(span->start, slot->base_gfn);
+			span->end = max(span->end, memslot_end_gfn(slot));
+		}
 	}
 	word->bits = 0;
 }
 
-static u32 reset_ring(struct xvm_vcpu *vcpu)
+static u32 reset_ring(struct xvm_vcpu *vcpu, struct span *span)
 {
 	struct xvm_dirty_ring *ring = &vcpu->dirty_ring;
 	/* No further: the vCPU may push, and user space mark, for ever. */
@@ -151,19 +160,20 @@ static u32 reset_ring(struct xvm_vcpu *vcpu)
 		smp_store_release(&ring->reset, ring->reset + 1);
 
 		if (slot != word.slot || round_down(offset, BITS_PER_LONG) != word.first) {
-			protect(vcpu->xvm, &word);
+			protect(vcpu->xvm, &word, span);
 			word.slot = slot;
 			word.first = round_down(offset, BITS_PER_LONG);
 		}
 		word.bits |= BIT(offset % BITS_PER_LONG);
 		cond_resched();
 	}
-	protect(vcpu->xvm, &word);
+	protect(vcpu->xvm, &word, span);
 	return nr;
 }
 
 long xvm_reset_dirty_rings(struct xvm *xvm)
 {
+	struct span span = { .start = XVM_GFN_END };
 	struct xvm_vcpu *vcpu;
 	unsigned long i;
 	int nr = 0;
@@ -172,10 +182,10 @@ long xvm_reset_dirty_rings(struct xvm *xvm)
 		return -EINVAL;
 	mutex_lock(&xvm->memslots.lock);
 	xvm_for_each_vcpu(i, vcpu, xvm)
-		nr += reset_ring(vcpu);
-	/* Whatever was protected, here or by a call that has yet to flush. */
-	if (nr)
-		xvm_tlb_flush_vm(xvm);
+		nr += reset_ring(vcpu, &span);
+	/* All others who protect hold memslots.lock as well, until they have flushed. */
+	if (span.end)
+		xvm_tlb_flush_range(xvm, span.start, span.end);
 	mutex_unlock(&xvm->memslots.lock);
 	return nr;
 }

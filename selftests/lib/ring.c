@@ -12,18 +12,23 @@ long ring_enable(struct guest *g, uint32_t ext, uint64_t size)
 	return kioctl(g->vm, KVM_ENABLE_CAP, &cap);
 }
 
-void ring_start(struct guest *g, int dev, size_t size, struct ring *ring)
+void ring_map(struct vcpu *v, size_t size, struct ring *ring)
 {
 	memset(ring, 0, sizeof(*ring));
+	ring->nr = size / sizeof(struct kvm_dirty_gfn);
+	ring->entries = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd,
+			     RING_OFFSET);
+	if (ring->entries == MAP_FAILED)
+		die("mmap of the ring: %m");
+}
+
+void ring_start(struct guest *g, int dev, size_t size, struct ring *ring)
+{
 	guest_create_bare(g, dev);
 	if (ring_enable(g, KVM_CAP_DIRTY_LOG_RING, size))
 		die("KVM_CAP_DIRTY_LOG_RING: %m");
 	pass_load(g);
-	ring->nr = size / sizeof(struct kvm_dirty_gfn);
-	ring->entries = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
-			     g->cpu.fd, RING_OFFSET);
-	if (ring->entries == MAP_FAILED)
-		die("mmap of the ring: %m");
+	ring_map(&g->cpu, size, ring);
 }
 
 long ring_take(struct ring *ring)

@@ -19,6 +19,8 @@ struct ring {
 /* KVM_ENABLE_CAP of ext, rings of so many bytes: 0, or -errno. */
 long ring_enable(struct guest *g, uint32_t ext, uint64_t size);
 
+/* Maps the ring of size bytes that a vCPU was created with; nothing is logged yet. */
+void ring_map(struct vcpu *v, size_t size, struct ring *ring);
 /* A guest in long mode with the code of pass, small pages, and a ring of size bytes. */
 void ring_start(struct guest *g, int dev, size_t size, struct ring *ring);
 
