@@ -134,6 +134,8 @@ struct bench_timer {
 	uint64_t start;
 };
 
+/* Nanoseconds of a clock that only goes on. */
+uint64_t bench_now(void);
 void bench_start(struct bench_timer *timer, int fd,
 		 const struct bench_figure *figure);
 void bench_stop(struct bench_timer *timer, struct bench_sample *sample,

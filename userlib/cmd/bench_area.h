@@ -34,6 +34,11 @@ void area_close_alone(struct area *area);
 uint64_t area_size(const struct area *area);
 /* All of it is in the host: it was written. */
 int area_populate(struct area *area);
+/*
+ * The guest goes in and out until an emulator's own TLB, which grows with what the
+ * host has just used and is cleared by each entry, is small again: docs/measuring.md.
+ */
+int area_settle(struct area *area);
 /* None of it is any more. */
 int area_discard(struct area *area);
 /* The guest writes to every step-th page, in order. */
@@ -60,6 +65,7 @@ extern const struct bench bench_dirty_2m;
 extern const struct bench bench_aging_lru;   /* bench_aging.c */
 extern const struct bench bench_aging_idle;
 extern const struct bench bench_prefault_4k; /* bench_prefault.c */
+extern const struct bench bench_prefault_4k_2;
 extern const struct bench bench_prefault_2m;
 extern const struct bench bench_phases;	     /* bench_phases.c */
 extern const struct bench bench_stall_4k;    /* bench_stall.c */

@@ -11,7 +11,7 @@
 
 #define HUGE_PAGE (2ull << 20)
 
-static uint64_t now(void)
+uint64_t bench_now(void)
 {
 	struct timespec time;
 
@@ -61,13 +61,13 @@ void bench_start(struct bench_timer *timer, int fd,
 		timer->index = xvm_stats_find(timer->stats, figure->statistic);
 		timer->count = xvm_stats_value(timer->stats, timer->index);
 	}
-	timer->start = now();
+	timer->start = bench_now();
 }
 
 void bench_stop(struct bench_timer *timer, struct bench_sample *sample,
 		uint64_t ops)
 {
-	sample->amount = now() - timer->start;
+	sample->amount = bench_now() - timer->start;
 	sample->ops = ops;
 	if (timer->index >= 0 && !xvm_stats_read(timer->stats)) {
 		sample->count = xvm_stats_value(timer->stats, timer->index) -
