@@ -69,6 +69,9 @@ static inline int xvm_follow_pfnmap(struct vm_area_struct *vma, unsigned long hv
 #define XVM_YOUNG_RESULT	int
 #endif
 
+/* Whether indirect calls are checked by type: the option, by its old name and its new one. */
+#define XVM_CFI	(IS_ENABLED(CONFIG_CFI_CLANG) || IS_ENABLED(CONFIG_CFI))
+
 static inline void xvm_vmcb_enable_npt(struct vmcb *vmcb)
 {
 #ifdef HAVE_VMCB_MISC_CTL

@@ -164,7 +164,7 @@ static struct notifier_block tracepoints_notifier = {
 int xvm_asid_watch(void)
 {
 	/* Under CFI a probe must have the tracepoint's exact type: do without it. */
-	if (IS_ENABLED(CONFIG_CFI_CLANG) || IS_ENABLED(CONFIG_CFI))
+	if (XVM_CFI)
 		return 0;
 	for_each_kernel_tracepoint(attach, NULL);
 	return register_tracepoint_module_notifier(&tracepoints_notifier);
