@@ -78,6 +78,10 @@ GUEST_ASM(own_code, 64,
 
 GUEST_ASM(exceptions, 64, "ud2; int3; int $0x80; div %ecx; hlt");
 
+/* A large page, small page by small page, again and again: more than a small dirty ring takes. */
+GUEST_ASM(dirties, 64,
+	  "1: mov %rdi, %rbx; mov $512, %ecx; 2: incq (%rbx); add $4096, %rbx; loop 2b; jmp 1b");
+
 #define NR_TABLES 6u /* at GUEST_TABLES */
 
 /* Bytes of the seed, instead of code. */
@@ -93,6 +97,7 @@ static const struct {
 	CODE(own_code), CODE(exceptions),
 	{ nothing, nothing },
 	CODE(new_table),
+	[GUEST_DIRTIES] = CODE(dirties),
 };
 
 unsigned int nr_guests(void)

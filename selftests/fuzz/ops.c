@@ -82,6 +82,16 @@ static void spoil(void *what, size_t size, uint64_t seed)
 	}
 }
 
+/*
+ * scripts/check-api looks for these, and object(), in each function here: the ioctls
+ * that it names are tried on what they give.
+ */
+static int dev(struct thread *t, uint64_t i)
+{
+	(void)i;
+	return t->arena->dev;
+}
+
 static int vm(struct thread *t, uint64_t i)
 {
 	return t->arena->vms[i % NR_VMS];
@@ -115,7 +125,7 @@ static void replace(_Atomic int *fd, int by)
 
 static long do_vm(struct thread *t, const uint64_t *a)
 {
-	long fd = kioctl(t->arena->dev, KVM_CREATE_VM, a[1]);
+	long fd = kioctl(dev(t, 0), KVM_CREATE_VM, a[1]);
 
 	if (fd >= 0)
 		replace(&t->arena->vms[a[0] % NR_VMS], fd);
@@ -146,7 +156,7 @@ static long do_vcpu(struct thread *t, const uint64_t *a)
 	}
 	cpuid = calloc(1, 0x4000);
 	cpuid->nent = 256;
-	if (!ioctl(t->arena->dev, KVM_GET_SUPPORTED_CPUID, cpuid))
+	if (!ioctl(dev(t, 0), KVM_GET_SUPPORTED_CPUID, cpuid))
 		ioctl(fd, KVM_SET_CPUID2, cpuid);
 	free(cpuid);
 	/* What was there before stays mapped: somebody may be at it. */
@@ -155,7 +165,7 @@ static long do_vcpu(struct thread *t, const uint64_t *a)
 	return fd;
 }
 
-static long set_slot(struct thread *t, const uint64_t *a, unsigned long request)
+static long set_slot(int vm, const uint64_t *a, unsigned long request)
 {
 	/* It begins as the other form. */
 	struct kvm_userspace_memory_region2 region = {
@@ -166,17 +176,17 @@ static long set_slot(struct thread *t, const uint64_t *a, unsigned long request)
 		.userspace_addr = a[5],
 	};
 
-	return kioctl(vm(t, a[0]), request, &region);
+	return kioctl(vm, request, &region);
 }
 
 static long do_slot(struct thread *t, const uint64_t *a)
 {
-	return set_slot(t, a, KVM_SET_USER_MEMORY_REGION);
+	return set_slot(vm(t, a[0]), a, KVM_SET_USER_MEMORY_REGION);
 }
 
 static long do_slot2(struct thread *t, const uint64_t *a)
 {
-	return set_slot(t, a, KVM_SET_USER_MEMORY_REGION2);
+	return set_slot(vm(t, a[0]), a, KVM_SET_USER_MEMORY_REGION2);
 }
 
 /* One more for the thread's next batch. */
@@ -304,24 +314,30 @@ static long do_simple(struct thread *t, const uint64_t *a)
 {
 	static const struct {
 		unsigned long request;
-		int on; /* 0 the device, 1 a VM, 2 a vCPU */
+		int (*on)(struct thread *t, uint64_t i);
 	} calls[] = {
-		{ KVM_CREATE_IRQCHIP, 1 }, { KVM_SET_TSS_ADDR, 1 }, { KVM_SET_BOOT_CPU_ID, 1 },
-		{ KVM_SET_NR_MMU_PAGES, 1 }, { KVM_GET_NR_MMU_PAGES, 1 }, { KVM_SET_TSC_KHZ, 1 },
-		{ KVM_GET_TSC_KHZ, 1 }, { KVM_SET_TSC_KHZ, 2 }, { KVM_GET_TSC_KHZ, 2 },
-		{ KVM_RESET_DIRTY_RINGS, 1 }, { KVM_NMI, 2 }, { KVM_SMI, 2 },
-		{ KVM_KVMCLOCK_CTRL, 2 },
-		{ KVM_GET_API_VERSION, 0 }, { KVM_GET_VCPU_MMAP_SIZE, 0 },
+		{ KVM_CREATE_IRQCHIP, vm }, { KVM_SET_TSS_ADDR, vm }, { KVM_SET_BOOT_CPU_ID, vm },
+		{ KVM_SET_NR_MMU_PAGES, vm }, { KVM_GET_NR_MMU_PAGES, vm }, { KVM_SET_TSC_KHZ, vm },
+		{ KVM_GET_TSC_KHZ, vm }, { KVM_SET_TSC_KHZ, vcpu }, { KVM_GET_TSC_KHZ, vcpu },
+		{ KVM_RESET_DIRTY_RINGS, vm }, { KVM_NMI, vcpu }, { KVM_SMI, vcpu },
+		{ KVM_KVMCLOCK_CTRL, vcpu },
+		{ KVM_GET_API_VERSION, dev }, { KVM_GET_VCPU_MMAP_SIZE, dev },
 	};
 	unsigned int i = a[0] % (sizeof(calls) / sizeof(calls[0]));
-	int fd = calls[i].on == 2 ? vcpu(t, a[1]) : calls[i].on ? vm(t, a[1]) : t->arena->dev;
 
-	return kioctl(fd, calls[i].request, a[2]);
+	return kioctl(calls[i].on(t, a[1]), calls[i].request, a[2]);
 }
 
 static long do_irqchip(struct thread *t, const uint64_t *a)
 {
 	return kioctl(vm(t, a[0]), KVM_CREATE_IRQCHIP, 0ul);
+}
+
+static long do_identity(struct thread *t, const uint64_t *a)
+{
+	uint64_t gpa = a[1];
+
+	return kioctl(vm(t, a[0]), KVM_SET_IDENTITY_MAP_ADDR, &gpa);
 }
 
 static void hold_mode(struct thread *t, uint64_t vcpu)
@@ -391,7 +407,7 @@ static long do_device(struct thread *t, const uint64_t *a)
 	};
 	uint64_t buf[2048] = { a[1] & 1 ? a[1] : 200, a[2] };
 
-	return kioctl(t->arena->dev, calls[a[0] % 5], buf);
+	return kioctl(dev(t, 0), calls[a[0] % 5], buf);
 }
 
 static long do_interrupt(struct thread *t, const uint64_t *a)
@@ -500,6 +516,30 @@ static long do_shared(struct thread *t, const uint64_t *a)
 		return -1;
 	fill(run + at, 1 + a[2] % 8, a[2]);
 	return at;
+}
+
+/* VMs have it before their first vCPU, or never. */
+static long do_rings(struct thread *t, const uint64_t *a)
+{
+	struct kvm_enable_cap cap = {
+		.cap = a[1] / 9 & 1 ? KVM_CAP_DIRTY_LOG_RING_ACQ_REL : KVM_CAP_DIRTY_LOG_RING,
+		.args = { GUEST_PAGE << a[1] % 9 },
+	};
+
+	return kioctl(vm(t, a[0]), KVM_ENABLE_CAP, &cap);
+}
+
+static long do_ring(struct thread *t, const uint64_t *a)
+{
+	unsigned int rounds = a[2] & HARVEST_PATROL ? 32 : 1;
+	long ret;
+
+	for (;;) {
+		ret = harvest(vm(t, a[1]), vcpu(t, a[0]), a[2], a[3], a[4], a[5] + rounds);
+		if (!--rounds)
+			return ret;
+		usleep(1000);
+	}
 }
 
 static long do_map_vcpu(struct thread *t, const uint64_t *a)
@@ -662,6 +702,9 @@ const struct op ops[] = {
 	OP(signal, 2, ARG_SMALL),
 	OP(yield, 2, ARG_SMALL),
 	OP(fail, 4, ARG_SEED),
+	OP(rings, 3, ARG_VM, ARG_SMALL),
+	OP(ring, 14, ARG_VCPU, ARG_VM, ARG_SMALL, ARG_SLOT, ARG_PAGE, ARG_SEED),
+	OP(identity, 1, ARG_VM, ARG_GPA),
 };
 
 const unsigned int nr_ops = sizeof(ops) / sizeof(ops[0]);

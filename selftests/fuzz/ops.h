@@ -54,6 +54,9 @@ struct op {
 extern const struct op ops[];
 extern const unsigned int nr_ops;
 
+/* Guest code, of guests.c, that fills dirty rings. */
+#define GUEST_DIRTIES 15
+
 /* How much guest code there is to choose from: guests.c */
 unsigned int nr_guests(void);
 /* Put guest code of one kind into memory and have the vCPU start there. */
@@ -62,6 +65,17 @@ void guest_prepare(struct guest *g, struct vcpu *v, unsigned int kind, unsigned 
 
 /* Bytes that depend on the seed alone; often zeros and other favourites. */
 void fill(void *to, size_t size, uint64_t seed);
+
+/* What harvest() is to do. */
+enum harvest {
+	HARVEST_FORGE = 1,	/* other entries than the vCPU's */
+	HARVEST_SOME = 2,	/* the first of them */
+	HARVEST_PATROL = 4,	/* again and again, for some 30 ms; for the caller to do */
+	HARVEST_NO_RESET = 8,
+};
+
+/* harvest.c: how many entries of rings were reset, or marked if that is all, or -errno. */
+long harvest(int vm, int vcpu, uint64_t how, uint32_t slot, uint64_t page, uint64_t seed);
 
 /* The call's result; -EFAULT also when it touched memory that is not there. */
 long run_call(struct thread *t, const struct call *call);

@@ -210,26 +210,51 @@ static void add(struct program *p, const char *name, uint64_t a, uint64_t b, uin
 	};
 }
 
+/* Of the first vCPU: collected or forged, by another thread while it runs, or after that. */
+static void add_ring(struct program *p, uint64_t patrol, uint64_t *rnd)
+{
+	p->calls[p->nr++] = (struct call){
+		.thread = patrol ? 1 : 0,
+		.op = op_named("ring"),
+		.args = { 0, 0, patrol | below(rnd, 4), value_of(ARG_SLOT, rnd),
+			  value_of(ARG_PAGE, rnd), value_of(ARG_SEED, rnd) },
+	};
+}
+
 /* Most need a guest that runs: begin with one, and go on at random. */
 void program_random(struct program *p, uint64_t *rnd)
 {
+	const bool rings = one_in(rnd, 4), dirties = rings && !one_in(rnd, 4);
 	unsigned int nr = 4 + below(rnd, 24);
 
 	p->nr = 0;
 	if (!one_in(rnd, 8)) {
 		add(p, "vm", 0, 0, 0, 0, 0);
+		if (rings) {
+			add(p, "rings", 0, below(rnd, 18), 0, 0, 0);
+			if (one_in(rnd, 3))
+				add(p, "cap", 1, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, 3, 0, 0);
+			add_ring(p, HARVEST_PATROL, rnd);
+		}
 		if (one_in(rnd, 8))
 			add(p, "irqchip", 0, 0, 0, 0, 0);
 		/* id, flags, gpa, size, hva */
 		p->calls[p->nr] = (struct call){
 			.op = op_named("slot"),
-			.args = { 0, 0, 0, 0, ARENA_PAGES / 2 << 12, ARENA },
+			.args = { 0, 0, rings ? KVM_MEM_LOG_DIRTY_PAGES : 0, 0,
+				  ARENA_PAGES / 2 << 12, ARENA },
 		};
 		p->nr++;
 		add(p, "vcpu", 0, 0, 0, 0, 0);
-		add(p, "guest", 0, 0, value_of(ARG_GUEST, rnd), value_of(ARG_GPA, rnd),
-		    value_of(ARG_SEED, rnd));
-		add(p, "run", 0, 3, value_of(ARG_SEED, rnd), 0, 0);
+		if (dirties)
+			add(p, "guest", 0, 0, GUEST_DIRTIES, (1 + below(rnd, 3)) << 21,
+			    value_of(ARG_SEED, rnd));
+		else
+			add(p, "guest", 0, 0, value_of(ARG_GUEST, rnd), value_of(ARG_GPA, rnd),
+			    value_of(ARG_SEED, rnd));
+		add(p, "run", 0, dirties ? 7 : 3, value_of(ARG_SEED, rnd), 0, 0);
+		if (rings)
+			add_ring(p, 0, rnd);
 	}
 	while (p->nr < nr)
 		p->calls[p->nr++] = random_call(rnd);
