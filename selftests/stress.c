@@ -155,13 +155,16 @@ static bool write_word(const char *path, const char *word)
 /*
  * All processes are frozen and thawed, as for a suspend; that devices, the lab's
  * root among them, are suspended too is not asked for.  Breaks if a vCPU's thread
- * stays in KVM_RUN: xvm_run() without its look at pending work.
+ * stays in KVM_RUN: leave_for_work() isn't asked in xvm_arch_vcpu_run().
  */
 static bool freeze_all(void)
 {
-	return write_word("/sys/module/suspend/parameters/pm_test_delay", "1") &&
-	       write_word("/sys/power/pm_test", "freezer") &&
-	       write_word("/sys/power/state", "freeze");
+	const char *delay = "/sys/module/suspend/parameters/pm_test_delay";
+	bool ok = write_word(delay, "1") && write_word("/sys/power/pm_test", "freezer") &&
+		  write_word("/sys/power/state", "freeze");
+
+	/* The kernel's own seconds again, and a suspend to come is to be a real one. */
+	return write_word(delay, "5") && write_word("/sys/power/pm_test", "none") && ok;
 }
 
 /*

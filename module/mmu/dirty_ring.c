@@ -183,7 +183,7 @@ long xvm_reset_dirty_rings(struct xvm *xvm)
 	mutex_lock(&xvm->memslots.lock);
 	xvm_for_each_vcpu(i, vcpu, xvm)
 		nr += reset_ring(vcpu, &span);
-	/* All others who protect hold memslots.lock as well, until they have flushed. */
+	/* All others who protect hold memslots.lock, or mmu.lock for writing, until they flush. */
 	if (span.end)
 		xvm_tlb_flush_range(xvm, span.start, span.end);
 	mutex_unlock(&xvm->memslots.lock);

@@ -87,8 +87,8 @@ static bool larger_leaf(const struct search *search, u64 gfn, unsigned int level
 	if (xvm_mmu_retry(xvm, xvm->mmu.invalidate_seq, leaf->gfn,
 			  hva & ~((pages << PAGE_SHIFT) - 1), pages))
 		return false;
-	/* Tables may be there, and empty. */
-	pte = xvm_pgtable_next(xvm_pgt(xvm), &at, leaf->gfn + pages, &level);
+	/* This table may be empty: then the next one has its own turn. */
+	pte = xvm_pgtable_next(xvm_pgt(xvm), &at, (gfn | (xvm_level_pages(2) - 1)) + 1, &level);
 	if (!pte || xvm_pte_pfn(pte) - at != host.pfn - gfn)
 		return false;
 
