@@ -10,13 +10,8 @@
 
 #include "guest.h"
 
-/* Declares a fixture: the device, open, and a guest for the test to create. */
-#define DEVICE_FIXTURE(name)						\
-	FIXTURE(name) {							\
-		int dev;						\
-		struct guest g;						\
-	};								\
-									\
+/* Each test of the fixture runs on both devices. */
+#define DEVICE_VARIANTS(name)						\
 	FIXTURE_VARIANT(name) {						\
 		const char *path;					\
 	};								\
@@ -27,7 +22,16 @@
 									\
 	FIXTURE_VARIANT_ADD(name, xvm) {				\
 		.path = XVM_DEVICE_PATH,				\
+	};
+
+/* Declares a fixture: the device, open, and a guest for the test to create. */
+#define DEVICE_FIXTURE(name)						\
+	FIXTURE(name) {							\
+		int dev;						\
+		struct guest g;						\
 	};								\
+									\
+	DEVICE_VARIANTS(name)						\
 									\
 	FIXTURE_SETUP(name)						\
 	{								\

@@ -40,17 +40,7 @@ char *trace_next(struct trace *trace, const char *event);
 		struct trace trace;					\
 	};								\
 									\
-	FIXTURE_VARIANT(name) {						\
-		const char *path;					\
-	};								\
-									\
-	FIXTURE_VARIANT_ADD(name, kvm) {				\
-		.path = "/dev/kvm",					\
-	};								\
-									\
-	FIXTURE_VARIANT_ADD(name, xvm) {				\
-		.path = XVM_DEVICE_PATH,				\
-	};								\
+	DEVICE_VARIANTS(name)						\
 									\
 	FIXTURE_SETUP(name)						\
 	{								\
